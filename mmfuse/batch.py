@@ -1,0 +1,129 @@
+"""Samples in memory: a `Batch` is what a model sees, a `Split` is what batches are cut from.
+
+Splits are resident: whole tensors, on the device if they fit, cut by index. No per-sample Python, no loader processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmfuse.task import Task
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B samples: inputs by modality name, each (B, ...), target (B,) or (B, K), and the samples' ids (B,).
+
+    ``masks`` holds, for modalities of varying length, a (B, T) tensor that is True where a token is real.
+    """
+
+    inputs: Mapping[str, Tensor]
+    target: Tensor
+    ids: Tensor
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same samples on ``device``."""
+        return Batch(
+            {name: value.to(device) for name, value in self.inputs.items()},
+            self.target.to(device),
+            self.ids.to(device),
+            {name: value.to(device) for name, value in self.masks.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Scale:
+    """``(x - mean) / std`` of one modality, with statistics of the training split; broadcasts against one sample."""
+
+    mean: Tensor
+    std: Tensor
+
+
+@dataclass(frozen=True)
+class Split:
+    """N samples of one split, as stored: inputs by modality (N, ...), target (N,) or (N, K), ids (N,).
+
+    Inputs may be compact (uint8); `batch` turns them into scaled float32.
+    """
+
+    inputs: Mapping[str, Tensor]
+    target: Tensor
+    ids: Tensor
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def batch(self, index: Tensor) -> Batch:
+        """The samples at positions ``index`` (B,), scaled, float32."""
+        inputs = {
+            name: self._scaled(name, value.index_select(0, index)) for name, value in self.inputs.items()
+        }
+        return Batch(inputs, self.target.index_select(0, index), self.ids.index_select(0, index))
+
+    def all(self) -> Batch:
+        """Every sample in stored order, scaled, float32."""
+        inputs = {name: self._scaled(name, value) for name, value in self.inputs.items()}
+        return Batch(inputs, self.target, self.ids)
+
+    def take(self, index: Tensor) -> Split:
+        """The split that holds only the samples at positions ``index``."""
+        inputs = {name: value.index_select(0, index) for name, value in self.inputs.items()}
+        return Split(inputs, self.target.index_select(0, index), self.ids.index_select(0, index), self.scales)
+
+    def materialise(self) -> Split:
+        """The same samples scaled once and for all: batches become plain index selections."""
+        everything = self.all()
+        return Split(everything.inputs, everything.target, everything.ids)
+
+    def to(self, device: torch.device | str) -> Split:
+        """The same split on ``device``."""
+        return Split(
+            {name: value.to(device) for name, value in self.inputs.items()},
+            self.target.to(device),
+            self.ids.to(device),
+            {name: Scale(scale.mean.to(device), scale.std.to(device)) for name, scale in self.scales.items()},
+        )
+
+    def _scaled(self, name: str, value: Tensor) -> Tensor:
+        scale = self.scales.get(name)
+        value = value.float()
+        return value if scale is None else (value - scale.mean) / scale.std
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A loaded dataset. The test split is opened by `mmfuse.evaluation` alone, once, at the end.
+
+    ``fingerprint`` is the content hash of the data and of what was done to it; results of different fingerprints are
+    never ranked against each other. ``stand_in`` marks data that mmfuse made itself, ``provenance`` says how.
+    """
+
+    task: Task
+    train: Split
+    val: Split
+    open_test: Callable[[], Split]
+    fingerprint: str
+    stand_in: bool = False
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The dataset's name as tables show it."""
+        return f"{self.task.name} (stand-in)" if self.stand_in else self.task.name
+
+    def to(self, device: torch.device | str) -> Splits:
+        """Training and validation on ``device``; the test split follows when it is opened."""
+        opener = self.open_test
+        return replace(
+            self, train=self.train.to(device), val=self.val.to(device), open_test=lambda: opener().to(device)
+        )

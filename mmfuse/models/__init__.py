@@ -1,0 +1,1 @@
+"""Models: encoders, fusion functions and heads, and one file per model family."""

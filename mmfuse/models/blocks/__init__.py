@@ -1,0 +1,1 @@
+"""Mixer blocks: one file each; the file's name is the block's name."""

@@ -1,0 +1,1 @@
+"""Architecture searches: one file each, `drive` is the only loop."""

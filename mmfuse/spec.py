@@ -1,0 +1,256 @@
+"""The spec: the frozen input of a run, resolved from a name, a preset and the user's settings.
+
+`config.json` of a run holds exactly one spec. Everything here is free of torch, so the command line, the dashboard's
+form and a notebook resolve specs in the same way and report every mistake before a process starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from mmfuse.architecture import Architecture
+from mmfuse.errors import BadSpec, unknown_name
+from mmfuse.options import Options, merge, parse_assignments, parse_options
+from mmfuse.registry import DATASETS, MODELS, SEARCHES, Registry
+from mmfuse.task import Task
+
+
+class FitOptions(Options):
+    """How a model is trained in full."""
+
+    epochs: Annotated[int, Field(ge=1)] = 30
+    """Upper limit of passes over the training split (M2-Mixer trains 200, MixMAS 300; early stopping ends sooner)."""
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    """Samples per optimiser step (MixMAS: 64; M2-Mixer: 32)."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Adam's step size (M2-Mixer on MIMIC-III: 1e-3; on AV-MNIST it publishes 1e-2)."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """L2 term of Adam; M2-Mixer uses none."""
+    schedule: Literal["plateau", "cosine", "constant"] = "plateau"
+    """Learning-rate schedule; both papers lower it on a plateau of the validation loss."""
+    plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Factor of the plateau schedule (both papers: 0.1)."""
+    plateau_patience: Annotated[int, Field(ge=0)] = 5
+    """Epochs without improvement before the plateau schedule acts (MixMAS: 5, M2-Mixer: 2)."""
+    early_stopping: Annotated[int, Field(ge=1)] | None = 10
+    """Epochs without a better validation score before training ends (MixMAS: 10, M2-Mixer: 30); null never stops early."""
+    gradient_clip: Annotated[float, Field(gt=0)] | None = None
+    """Largest gradient norm; null clips nothing, as in the papers."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Arithmetic of training, in Lightning's words."""
+    checkpoint_every: Annotated[int, Field(ge=1)] | None = None
+    """Optimiser steps between checkpoints inside an epoch; null saves at the end of each epoch (and when stopped)."""
+
+
+class BenchmarkOptions(Options):
+    """How a search trains a candidate: the same short schedule for each, on the same small sample."""
+
+    sample: int | float | Literal["formula", "all"] = "formula"
+    """Training samples: a number, a share below 1, "all", or MixMAS's formula (Cochran's with finite population, sec. 3)."""
+    tolerance: Annotated[float, Field(gt=0)] = 0.05
+    """Largest allowed gap between a class's share in the sample and in the training split (MixMAS: 0.05)."""
+    validation: Annotated[int, Field(ge=1)] | None = 1000
+    """Validation samples that score a candidate, stratified and fixed; null takes the whole split."""
+    epochs: Annotated[int, Field(ge=1)] = 10
+    """Passes over the sample per candidate (MixMAS: 10)."""
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    """Samples per optimiser step (MixMAS: 64)."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Adam's step size; MixMAS's release uses 1e-4, with which 10 short epochs are far from converged."""
+    encoders: Literal["warm", "frozen", "fresh"] = "warm"
+    """Encoders in fusion stages: start from the weights their own trial found, keep those frozen (their outputs are cached), or start anew."""
+    halving: bool = False
+    """Successive halving: train all candidates of a question for few epochs, keep the better ones, go on with those."""
+    halving_eta: Annotated[int, Field(ge=2)] = 3
+    """Successive halving keeps one in this many at each rung, never fewer than two before the last."""
+    max_parameters: Annotated[int, Field(ge=1)] | None = None
+    """Candidates with more parameters are skipped; null sets no limit."""
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = None
+    """Candidates whose forward pass of one batch takes longer on this device are skipped; null sets no limit."""
+
+
+class _Spec(Options):
+    format: Literal[1] = 1
+    """Format number of this file; a newer one is refused."""
+    dataset: str
+    """Name of the dataset."""
+    data: dict[str, Any] = {}
+    """The dataset's own options, resolved."""
+    seed: int = 0
+    """Root of the seed tree."""
+
+
+class SearchSpec(_Spec):
+    """Find an architecture; then, unless told otherwise, train it in full and measure it once on the test split."""
+
+    kind: Literal["search"] = "search"
+    search: str
+    """Name of the search algorithm."""
+    options: dict[str, Any] = {}
+    """The search's own options, resolved."""
+    fit: FitOptions = FitOptions()
+    """Training of the architecture found."""
+    train: bool = True
+    """Whether to train the found architecture in full."""
+    test: bool = True
+    """Whether to measure the trained model on the test split, once, at the end."""
+
+
+class TrainSpec(_Spec):
+    """Train one architecture in full and measure it once on the test split."""
+
+    kind: Literal["train"] = "train"
+    family: str
+    """Model family."""
+    params: dict[str, Any] = {}
+    """The family's parameters, resolved."""
+    fit: FitOptions = FitOptions()
+    """How it is trained."""
+    test: bool = True
+    """Whether to measure the trained model on the test split, once, at the end."""
+    source: str = ""
+    """Run and trial the architecture came from, if any."""
+
+    @property
+    def architecture(self) -> Architecture:
+        """What is trained, as data."""
+        return Architecture(self.family, self.params)
+
+
+class EvalSpec(_Spec):
+    """Measure a checkpoint on one split."""
+
+    kind: Literal["eval"] = "eval"
+    checkpoint: str
+    """Path of the checkpoint file."""
+    split: Literal["train", "val", "test"] = "test"
+    """What it is measured on."""
+    source: str = ""
+    """Run the checkpoint belongs to, if any."""
+
+
+Spec = Annotated[SearchSpec | TrainSpec | EvalSpec, Field(discriminator="kind")]
+_SPEC: TypeAdapter[SearchSpec | TrainSpec | EvalSpec] = TypeAdapter(Spec)
+
+
+def spec_from_json(record: Mapping[str, Any]) -> SearchSpec | TrainSpec | EvalSpec:
+    """The spec a `config.json` holds.
+
+    Raises:
+        BadSpec: for a newer format or a damaged record.
+    """
+    version = record.get("format", 1)
+    if isinstance(version, int) and version > 1:
+        raise BadSpec(
+            f"this run was made by a newer mmfuse (spec format {version}, this one reads 1)", "upgrade mmfuse"
+        )
+    try:
+        return _SPEC.validate_python(dict(record))
+    except ValidationError as error:
+        raise BadSpec(
+            f"config.json does not hold a spec: {error.errors()[0]['msg']}", "mmfuse doctor"
+        ) from error
+
+
+def resolve_search(
+    search: str,
+    dataset: str,
+    *,
+    preset: str | None = None,
+    settings: Sequence[str] = (),
+    seed: int = 0,
+    train: bool = True,
+    test: bool = True,
+) -> SearchSpec:
+    """The spec of ``mmfuse search SEARCH --dataset DATASET``: defaults, then the preset, then ``settings``.
+
+    Keys of ``settings`` are the search's own options; ``fit.*`` reach `FitOptions`, ``data.*`` the dataset's.
+
+    Raises:
+        UnknownName, BadSpec: every mistake at once.
+    """
+    declaration = SEARCHES.declaration(search)
+    values, data, fit = _settle(SEARCHES, search, preset, settings)
+    options = parse_options(declaration.Options, values, what=f"search {search}")
+    check = getattr(declaration, "check", None)
+    if check is not None:
+        check(task_of(dataset), options)
+    return SearchSpec(
+        search=search,
+        dataset=dataset,
+        data=resolve_data(dataset, data),
+        options=options.model_dump(mode="json"),
+        fit=parse_options(FitOptions, fit, what="fit"),
+        seed=seed,
+        train=train,
+        test=test,
+    )
+
+
+def resolve_train(
+    family: str,
+    dataset: str,
+    *,
+    preset: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    settings: Sequence[str] = (),
+    seed: int = 0,
+    test: bool = True,
+    source: str = "",
+) -> TrainSpec:
+    """The spec of ``mmfuse train FAMILY --dataset DATASET``; ``params`` are those of a found architecture.
+
+    Raises:
+        UnknownName, BadSpec: every mistake at once.
+    """
+    declaration = MODELS.declaration(family)
+    values, data, fit = _settle(MODELS, family, preset, settings)
+    resolved = parse_options(declaration.Params, merge(params or {}, values), what=f"model {family}")
+    check = getattr(declaration, "check", None)
+    if check is not None:
+        check(resolved, task_of(dataset))
+    return TrainSpec(
+        family=family,
+        dataset=dataset,
+        data=resolve_data(dataset, data),
+        params=resolved.model_dump(mode="json"),
+        fit=parse_options(FitOptions, fit, what="fit"),
+        seed=seed,
+        test=test,
+        source=source,
+    )
+
+
+def resolve_data(dataset: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The dataset's options, validated and complete."""
+    return dict(
+        parse_options(DATASETS.declaration(dataset).Options, values, what=f"dataset {dataset}").model_dump(
+            mode="json"
+        )
+    )
+
+
+def task_of(dataset: str) -> Task:
+    """The dataset's task, without loading data."""
+    task: Task = DATASETS.declaration(dataset).TASK
+    return task
+
+
+def _settle(
+    registry: Registry, name: str, preset: str | None, settings: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Preset and settings of a named thing, split into its own values, the dataset's and those of training."""
+    presets: Mapping[str, Mapping[str, Any]] = getattr(registry.declaration(name), "PRESETS", {})
+    if preset is not None and preset not in presets:
+        raise unknown_name(f"preset of {name}", preset, presets)
+    values = merge(presets[preset] if preset is not None else {}, parse_assignments(settings))
+    parts = [values.pop(part, {}) for part in ("data", "fit")]
+    for part, given in zip(("data", "fit"), parts, strict=True):
+        if not isinstance(given, Mapping):
+            raise BadSpec(
+                f"'{part}' is a group of options, got {given!r}", f"write for example --set {part}.KEY=VALUE"
+            )
+    return values, dict(parts[0]), dict(parts[1])

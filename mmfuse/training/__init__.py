@@ -1,0 +1,1 @@
+"""Training: the engine behind full runs and the lean one behind search trials."""
