@@ -54,6 +54,4 @@ class Architecture:
         try:
             return cls(str(record["family"]), dict(record["params"]), str(record.get("stage", "")))
         except (KeyError, TypeError, ValueError) as error:
-            raise BadSpec(
-                f"not an architecture: {record!r:.200}", "it needs 'family' and 'params'"
-            ) from error
+            raise BadSpec(f"not an architecture: {record!r:.200}", "it needs 'family' and 'params'") from error

@@ -65,9 +65,7 @@ class Split:
 
     def batch(self, index: Tensor) -> Batch:
         """The samples at positions ``index`` (B,), scaled, float32."""
-        inputs = {
-            name: self._scaled(name, value.index_select(0, index)) for name, value in self.inputs.items()
-        }
+        inputs = {name: self._scaled(name, value.index_select(0, index)) for name, value in self.inputs.items()}
         return Batch(inputs, self.target.index_select(0, index), self.ids.index_select(0, index))
 
     def all(self) -> Batch:

@@ -67,7 +67,7 @@ class ReplayMismatch(MmfuseError):
     """A replayed search asked for another architecture than its journal holds."""
 
 
-class Stopped(BaseException):  # noqa: N818 - not an error: a request that was honoured
+class Stopped(BaseException):
     """Raised at a safe point once a stop was asked for and everything needed to resume is on disk.
 
     A ``BaseException`` so that no recovery path mistakes it for a failure.

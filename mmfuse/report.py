@@ -38,9 +38,7 @@ class TrialRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON for a journal."""
-        record = {
-            name: value for name, value in vars(self).items() if name not in ("architecture", "metrics")
-        }
+        record = {name: value for name, value in vars(self).items() if name not in ("architecture", "metrics")}
         return record | {
             "key": self.architecture.key,
             "architecture": self.architecture.to_json(),

@@ -36,7 +36,7 @@ class FitOptions(Options):
     plateau_patience: Annotated[int, Field(ge=0)] = 5
     """Epochs without improvement before the plateau schedule acts (MixMAS: 5, M2-Mixer: 2)."""
     early_stopping: Annotated[int, Field(ge=1)] | None = 10
-    """Epochs without a better validation score before training ends (MixMAS: 10, M2-Mixer: 30); null never stops early."""
+    """Epochs without a better validation score before training ends (MixMAS: 10, M2-Mixer: 30); null: never."""
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
     """Largest gradient norm; null clips nothing, as in the papers."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
@@ -49,7 +49,7 @@ class BenchmarkOptions(Options):
     """How a search trains a candidate: the same short schedule for each, on the same small sample."""
 
     sample: int | float | Literal["formula", "all"] = "formula"
-    """Training samples: a number, a share below 1, "all", or MixMAS's formula (Cochran's with finite population, sec. 3)."""
+    """Training samples: a number, a share below 1, "all", or MixMAS's formula (Cochran's, finite population)."""
     tolerance: Annotated[float, Field(gt=0)] = 0.05
     """Largest allowed gap between a class's share in the sample and in the training split (MixMAS: 0.05)."""
     validation: Annotated[int, Field(ge=1)] | None = 1000
@@ -61,7 +61,7 @@ class BenchmarkOptions(Options):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Adam's step size; MixMAS's release uses 1e-4, with which 10 short epochs are far from converged."""
     encoders: Literal["warm", "frozen", "fresh"] = "warm"
-    """Encoders in fusion stages: start from the weights their own trial found, keep those frozen (their outputs are cached), or start anew."""
+    """Encoders in fusion stages: start from their own trial's weights, keep those frozen and cached, or start anew."""
     halving: bool = False
     """Successive halving: train all candidates of a question for few epochs, keep the better ones, go on with those."""
     halving_eta: Annotated[int, Field(ge=2)] = 3
@@ -150,9 +150,7 @@ def spec_from_json(record: Mapping[str, Any]) -> SearchSpec | TrainSpec | EvalSp
     try:
         return _SPEC.validate_python(dict(record))
     except ValidationError as error:
-        raise BadSpec(
-            f"config.json does not hold a spec: {error.errors()[0]['msg']}", "mmfuse doctor"
-        ) from error
+        raise BadSpec(f"config.json does not hold a spec: {error.errors()[0]['msg']}", "mmfuse doctor") from error
 
 
 def resolve_search(
@@ -227,9 +225,7 @@ def resolve_train(
 def resolve_data(dataset: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """The dataset's options, validated and complete."""
     return dict(
-        parse_options(DATASETS.declaration(dataset).Options, values, what=f"dataset {dataset}").model_dump(
-            mode="json"
-        )
+        parse_options(DATASETS.declaration(dataset).Options, values, what=f"dataset {dataset}").model_dump(mode="json")
     )
 
 
@@ -250,7 +246,5 @@ def _settle(
     parts = [values.pop(part, {}) for part in ("data", "fit")]
     for part, given in zip(("data", "fit"), parts, strict=True):
         if not isinstance(given, Mapping):
-            raise BadSpec(
-                f"'{part}' is a group of options, got {given!r}", f"write for example --set {part}.KEY=VALUE"
-            )
+            raise BadSpec(f"'{part}' is a group of options, got {given!r}", f"write for example --set {part}.KEY=VALUE")
     return values, dict(parts[0]), dict(parts[1])

@@ -1,0 +1,1 @@
+"""The run store and the life of a run: folders, journals, index, supervision. Free of torch."""
