@@ -60,6 +60,9 @@ class Reporter(Protocol):
     ) -> None:
         """Numbers measured at ``step`` (optimiser steps so far), of the run or of one of its trials."""
 
+    def resumed(self, step: int) -> None:
+        """Full training goes on after ``step``: what an earlier attempt reported of later steps is void."""
+
     def trial(self, record: TrialRecord) -> None:
         """A trial began (status ``running``) or ended (any other status)."""
 
@@ -77,6 +80,9 @@ class NullReporter:
         self, values: Mapping[str, float], *, step: int, epoch: int | None = None, trial: int | None = None
     ) -> None:
         """Forget the numbers."""
+
+    def resumed(self, step: int) -> None:
+        """Forget where training goes on."""
 
     def trial(self, record: TrialRecord) -> None:
         """Forget the trial."""
