@@ -72,6 +72,9 @@ class Reporter(Protocol):
     def note(self, message: str, **facts: Any) -> None:
         """Something worth keeping that is not a number; ``facts`` are JSON values."""
 
+    def flush(self) -> None:
+        """Make what was reported safe: a checkpoint is about to be written that stands on it."""
+
 
 class NullReporter:
     """Listens and forgets."""
@@ -92,3 +95,6 @@ class NullReporter:
 
     def note(self, message: str, **facts: Any) -> None:
         """Forget the note."""
+
+    def flush(self) -> None:
+        """Nothing was kept."""
