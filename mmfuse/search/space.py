@@ -1,0 +1,177 @@
+"""The space MixMAS and its random baseline search: encoders per modality, fusion functions, fusion networks.
+
+Sizes follow the candidates of MixMAS (arXiv 2412.18437): every component other than the kind of block keeps the
+hyper-parameters of the M2-Mixer baseline. ``small`` scales them down so that a search ends in minutes on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from mmfuse.architecture import Architecture
+from mmfuse.errors import BadSpec
+from mmfuse.models.block_choice import encoder_problem, parse_choice
+from mmfuse.options import Options
+from mmfuse.registry import BLOCKS
+from mmfuse.task import Modality, ModalityKind, Task
+
+FUSIONS = ("concat", "gated", "max", "mean", "sum")
+
+Size = Literal["small", "paper"]
+BlockParams = dict[str, Any]
+
+
+class SpaceOptions(Options):
+    """The candidates of each question."""
+
+    size: Size = "small"
+    """Sizes of the candidates: "small" for a CPU, "paper" as MixMAS publishes them."""
+    blocks: list[str] | None = None
+    """Mixer blocks tried as encoders; null tries every one that fits the modality."""
+    encoders: dict[str, list[BlockParams]] = {}
+    """Encoders by modality, spelled out; modalities not named here get one encoder per block."""
+    functions: Annotated[list[str], Field(min_length=1)] = ["concat", "sum", "mean", "max"]
+    """Fusion functions tried (the paper's figure: concatenation, max, mean; its code adds sum)."""
+    networks: Annotated[list[str], Field(min_length=1)] = ["mlp", "hyper"]
+    """Mixer blocks tried as fusion network; the first is the one functions are compared with."""
+    network_params: dict[str, BlockParams] = {}
+    """Parameters of fusion networks by block, laid over the size's own."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Dropout of every candidate (MixMAS: 0.1)."""
+
+
+class Space:
+    """The candidates for one task, checked and sorted, so that listing order never matters.
+
+    Raises:
+        UnknownName, BadSpec: at construction, for names that do not exist or a modality without any candidate.
+    """
+
+    def __init__(self, task: Task, options: SpaceOptions) -> None:
+        self.task = task
+        self.options = options
+        unknown = sorted(set(options.functions) - set(FUSIONS))
+        if unknown:
+            raise BadSpec(f"no fusion function named '{unknown[0]}'", f"known: {', '.join(FUSIONS)}")
+        self.functions = tuple(sorted(set(options.functions)))
+        default, *others = dict.fromkeys(options.networks)
+        self.networks = tuple(self._network(block) for block in (default, *sorted(others)))
+        self.skipped: dict[str, tuple[str, ...]] = {}
+        self._encoders = {modality.name: self._encoders_of(modality) for modality in task.modalities}
+
+    def encoders(self, modality: str) -> tuple[BlockParams, ...]:
+        """The candidate encoders of ``modality``; `skipped` says which blocks do not fit it, and why."""
+        return self._encoders[modality]
+
+    def encoder_candidates(self, modality: str) -> list[Architecture]:
+        """One unimodal architecture per candidate encoder of ``modality``."""
+        return [
+            Architecture("unimodal", {"modality": modality, "encoder": encoder}, f"encoder/{modality}")
+            for encoder in self.encoders(modality)
+        ]
+
+    def fused(
+        self, encoders: Mapping[str, BlockParams], *, function: str, network: BlockParams, stage: str
+    ) -> Architecture:
+        """The multimodal architecture made of one choice per question."""
+        params = {
+            "encoders": {modality.name: dict(encoders[modality.name]) for modality in self.task.modalities},
+            "fusion": function,
+            "network": dict(network),
+        }
+        return Architecture("mixmas", params, stage)
+
+    def _encoders_of(self, modality: Modality) -> tuple[BlockParams, ...]:
+        given = self.options.encoders.get(modality.name)
+        encoders = given if given is not None else self._one_per_block(modality)
+        fitting, reasons = [], []
+        for encoder in encoders:
+            name, params = parse_choice(encoder, what=f"encoder of {modality.name}")
+            reason = encoder_problem(name, params, modality)
+            if reason is None:
+                fitting.append(self._complete(encoder))
+            else:
+                reasons.append(f"{name}: {reason}")
+        self.skipped[modality.name] = tuple(reasons)
+        if not fitting:
+            raise BadSpec(
+                f"no candidate encoder fits {modality.name} {modality.shape}: {'; '.join(reasons) or 'none given'}",
+                "--set space.blocks='[\"mlp\"]', or spell encoders out with --set space.encoders",
+            )
+        return tuple(sorted(fitting, key=lambda params: (params["block"], Architecture("", params).key)))
+
+    def _one_per_block(self, modality: Modality) -> list[BlockParams]:
+        names = self.options.blocks if self.options.blocks is not None else BLOCKS.names()
+        return [encoder_params(block, modality, size=self.options.size) for block in names]
+
+    def _network(self, block: str) -> BlockParams:
+        if not hasattr(BLOCKS.declaration(block), "check_network"):
+            raise BadSpec(
+                f"the block '{block}' encodes grids only and cannot serve as fusion network", "mmfuse zoo blocks"
+            )
+        sized = network_params(block, size=self.options.size)
+        choice = self._complete(sized | self.options.network_params.get(block, {}))
+        parse_choice(choice, what=f"fusion network {block}")
+        return choice
+
+    def _complete(self, params: BlockParams) -> BlockParams:
+        """``params`` with the space's dropout where the block has one and none was given."""
+        fields = BLOCKS.declaration(params["block"]).Params.model_fields
+        return {"dropout": self.options.dropout, **params} if "dropout" in fields else dict(params)
+
+
+def encoder_params(block: str, modality: Modality, *, size: Size) -> BlockParams:
+    """The candidate encoder of kind ``block`` for ``modality``: the size's common numbers, then the block's own.
+
+    A block whose sizes are not the common ones declares ``sized(size, shape)``.
+    """
+    declaration = BLOCKS.declaration(block)
+    if hasattr(declaration, "sized"):
+        return {"block": block, **declaration.sized(size, modality.shape)}
+    numbers = dict(_TEXT[size] if modality.name == "text" else _ENCODER[size][modality.kind])
+    if modality.kind == "grid":
+        numbers["patch"] = max(1, modality.shape[1] // _PATCHES_PER_SIDE[size])
+    return {"block": block, **_known(declaration, numbers)}
+
+
+def network_params(block: str, *, size: Size) -> BlockParams:
+    """The candidate fusion network of kind ``block``."""
+    return {"block": block, **_known(BLOCKS.declaration(block), _NETWORK[size])}
+
+
+def _known(declaration: ModuleType, numbers: BlockParams) -> BlockParams:
+    return {name: value for name, value in numbers.items() if name in declaration.Params.model_fields}
+
+
+_PATCHES_PER_SIDE: dict[Size, int] = {"small": 4, "paper": 2}
+"""M2-Mixer cuts AV-MNIST into 2 x 2 patches (14 of 28 pixels, 56 of 112)."""
+
+_ENCODER: dict[Size, dict[ModalityKind, BlockParams]] = {
+    "small": {
+        "grid": {"dim": 64, "token_hidden": 32, "channel_hidden": 128, "depth": 2},
+        "sequence": {"dim": 64, "token_hidden": 16, "channel_hidden": 64, "depth": 1},
+        "vector": {"dim": 64, "token_hidden": 8, "channel_hidden": 64, "depth": 1},
+    },
+    "paper": {
+        "grid": {"dim": 128, "token_hidden": 32, "channel_hidden": 3072, "depth": 4},
+        "sequence": {"dim": 64, "token_hidden": 16, "channel_hidden": 64, "depth": 1},
+        "vector": {"dim": 64, "token_hidden": 16, "channel_hidden": 64, "depth": 1},
+    },
+}
+"""``paper``: M2-Mixer's numbers for AV-MNIST (grids) and MIMIC-III (series and vectors)."""
+
+_TEXT: dict[Size, BlockParams] = {
+    "small": {"dim": 64, "token_hidden": 32, "channel_hidden": 128, "depth": 2},
+    "paper": {"dim": 256, "token_hidden": 32, "channel_hidden": 3072, "depth": 4},
+}
+"""``paper``: M2-Mixer's numbers for MM-IMDB."""
+
+_NETWORK: dict[Size, BlockParams] = {
+    "small": {"token_hidden": 32, "channel_hidden": 128, "depth": 1},
+    "paper": {"token_hidden": 32, "channel_hidden": 3072, "depth": 2},
+}
+"""``paper``: the fusion mixer of M2-Mixer and of MixMAS's released configuration."""
