@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mmfuse.architecture import Architecture
+from mmfuse.architecture import Architecture, canonical_json
 from mmfuse.errors import BadSpec
 from mmfuse.models.block_choice import encoder_problem, parse_choice
 from mmfuse.options import Options
@@ -90,10 +90,10 @@ class Space:
         encoders = given if given is not None else self._one_per_block(modality)
         fitting, reasons = [], []
         for encoder in encoders:
-            name, params = parse_choice(encoder, what=f"encoder of {modality.name}")
+            name, params = parse_choice(self._with_dropout(encoder), what=f"encoder of {modality.name}")
             reason = encoder_problem(name, params, modality)
             if reason is None:
-                fitting.append(self._complete(encoder))
+                fitting.append(_choice(name, params))
             else:
                 reasons.append(f"{name}: {reason}")
         self.skipped[modality.name] = tuple(reasons)
@@ -102,7 +102,7 @@ class Space:
                 f"no candidate encoder fits {modality.name} {modality.shape}: {'; '.join(reasons) or 'none given'}",
                 "--set space.blocks='[\"mlp\"]', or spell encoders out with --set space.encoders",
             )
-        return tuple(sorted(fitting, key=lambda params: (params["block"], Architecture("", params).key)))
+        return tuple(sorted(fitting, key=lambda choice: (choice["block"], canonical_json(choice))))
 
     def _one_per_block(self, modality: Modality) -> list[BlockParams]:
         names = self.options.blocks if self.options.blocks is not None else BLOCKS.names()
@@ -113,15 +113,19 @@ class Space:
             raise BadSpec(
                 f"the block '{block}' encodes grids only and cannot serve as fusion network", "mmfuse zoo blocks"
             )
-        sized = network_params(block, size=self.options.size)
-        choice = self._complete(sized | self.options.network_params.get(block, {}))
-        parse_choice(choice, what=f"fusion network {block}")
-        return choice
+        sized = network_params(block, size=self.options.size) | self.options.network_params.get(block, {})
+        return _choice(*parse_choice(self._with_dropout(sized), what=f"fusion network {block}"))
 
-    def _complete(self, params: BlockParams) -> BlockParams:
-        """``params`` with the space's dropout where the block has one and none was given."""
-        fields = BLOCKS.declaration(params["block"]).Params.model_fields
-        return {"dropout": self.options.dropout, **params} if "dropout" in fields else dict(params)
+    def _with_dropout(self, choice: BlockParams) -> BlockParams:
+        """``choice`` with the space's dropout where the block has one and none was given."""
+        block = choice.get("block")
+        has_dropout = block in BLOCKS.names() and "dropout" in BLOCKS.declaration(block).Params.model_fields
+        return {"dropout": self.options.dropout, **choice} if has_dropout else choice
+
+
+def _choice(block: str, params: Options) -> BlockParams:
+    """Spelled out in full, so that equal choices are equal data however they were written."""
+    return {"block": block, **params.model_dump(mode="json")}
 
 
 def encoder_params(block: str, modality: Modality, *, size: Size) -> BlockParams:

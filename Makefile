@@ -1,0 +1,42 @@
+# Everything a newcomer or a build server needs; each target installs what it lacks into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A GPU machine takes PyPI's CUDA build under the same pin; where only the CPU build is wanted, point pip at it
+# (PIP_FIND_LINKS or PIP_INDEX_URL). Installed first, so that no other requirement pulls a newer torch.
+TORCH ?= torch==2.13.0
+
+.PHONY: help install demo test check bench clean
+
+help:
+	@echo "make demo     install, search an architecture, train it, evaluate it, compare it with M2-Mixer"
+	@echo "make test     install what the tests need and run them all"
+	@echo "make check    format, lint, types, import contracts"
+	@echo "make bench    speed ratios, measured side by side on this machine"
+	@echo "make clean    remove .venv and caches (runs and data stay where they are)"
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	touch $@
+
+demo: install
+	$(BIN)/python -m mmfuse_cli.demo
+
+test: install check
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/python -m pytest tests/benchmarks --benchmarks -n 0 -s
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

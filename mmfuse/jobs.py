@@ -1,0 +1,233 @@
+"""What a run does: search, train or evaluate, from a spec, in a folder, reporting as it goes.
+
+This is the one door through which a run manager (or a notebook) sets the library to work.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmfuse import __version__
+from mmfuse.architecture import Architecture
+from mmfuse.batch import Splits
+from mmfuse.errors import CheckpointMismatch, Stopped
+from mmfuse.evaluation.evaluate import evaluate
+from mmfuse.models.assemble import build_model
+from mmfuse.models.cost import count_macs, count_parameters
+from mmfuse.options import parse_options
+from mmfuse.registry import DATASETS, SEARCHES
+from mmfuse.report import Reporter, TrialRecord
+from mmfuse.search.drive import Outcome, drive
+from mmfuse.spec import EvalSpec, SearchSpec, TrainSpec
+from mmfuse.training.checkpoint import load_checkpoint
+from mmfuse.training.device import choose_device
+from mmfuse.training.fit import fit
+from mmfuse.training.microbench import MicroBenchmark
+from mmfuse.training.seeding import derive_seed
+
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a job works and whom it answers to.
+
+    ``history`` are the ended trials and ``fingerprint`` the data of earlier attempts at the same spec; ``workers`` is
+    how many search trials may run side by side on a CPU (the numbers do not depend on it).
+    """
+
+    folder: Path
+    data_root: Path
+    reporter: Reporter
+    should_stop: Callable[[], bool]
+    device: str = "auto"
+    workers: int = 1
+    history: tuple[TrialRecord, ...] = ()
+    fingerprint: str | None = None
+    run: str = ""
+    attempt: int = 1
+
+
+def run(spec: SearchSpec | TrainSpec | EvalSpec, workspace: Workspace) -> Result:
+    """Do what ``spec`` says and return the run's result as plain JSON.
+
+    Raises:
+        Stopped: at a safe point after ``workspace.should_stop()`` became true; calling again goes on from there.
+        MmfuseError: when the spec, the data or the training fails.
+    """
+    began = time.monotonic()
+    splits = _load(spec, workspace)
+    if isinstance(spec, SearchSpec):
+        result = _search(spec, splits, workspace)
+    elif isinstance(spec, TrainSpec):
+        result = _train(spec.architecture, spec, splits, workspace)
+    else:
+        result = _evaluate(Path(spec.checkpoint), spec.split, splits, workspace)
+    return {
+        "dataset_label": splits.label,
+        "fingerprint": splits.fingerprint,
+        "stand_in": splits.stand_in,
+        "maximize": splits.task.maximize,
+        "seconds": time.monotonic() - began,
+        **result,
+    }
+
+
+def _load(spec: SearchSpec | TrainSpec | EvalSpec, workspace: Workspace) -> Splits:
+    if workspace.should_stop():
+        raise Stopped
+    module = DATASETS.get(spec.dataset)
+    workspace.reporter.progress(0, 1, what="data")
+    options = parse_options(module.Options, spec.data, what=f"dataset {spec.dataset}")
+    splits: Splits = module.load(workspace.data_root, options)
+    if workspace.fingerprint is not None and workspace.fingerprint != splits.fingerprint:
+        raise CheckpointMismatch(
+            f"this run began on data {workspace.fingerprint}, but {splits.label} is now {splits.fingerprint}",
+            "put the earlier files back, or start a new run",
+        )
+    workspace.reporter.note(
+        "dataset",
+        fingerprint=splits.fingerprint,
+        label=splits.label,
+        stand_in=splits.stand_in,
+        train=len(splits.train),
+        val=len(splits.val),
+        provenance=dict(splits.provenance),
+    )
+    workspace.reporter.progress(1, 1, what="data")
+    return splits
+
+
+def _search(spec: SearchSpec, splits: Splits, workspace: Workspace) -> Result:
+    module = SEARCHES.get(spec.search)
+    options = parse_options(module.Options, spec.options, what=f"search {spec.search}")
+    began = time.monotonic()
+    evaluator = MicroBenchmark(
+        splits,
+        options.benchmark,
+        seed=spec.seed,
+        device=choose_device(workspace.device),
+        folder=workspace.folder / "trials",
+        reporter=workspace.reporter,
+        should_stop=workspace.should_stop,
+        workers=workspace.workers,
+        history=workspace.history,
+    )
+    outcome = drive(
+        module.search(splits.task, options, np.random.default_rng(derive_seed(spec.seed, "search"))),
+        evaluator=evaluator,
+        reporter=workspace.reporter,
+        seed_of=lambda number: derive_seed(spec.seed, "trial", number),
+        finished={record.number: record for record in workspace.history},
+        expected=module.expected_trials(splits.task, options),
+    )
+    found = _describe(outcome, splits, time.monotonic() - began)
+    _write_json(workspace.folder / "artefacts" / "search.json", found)
+    workspace.reporter.note("found", architecture=outcome.architecture.to_json(), key=outcome.architecture.key)
+    if not spec.train:
+        return found
+    warm = evaluator.encoder_weights(outcome.architecture) if getattr(options, "final", "fresh") == "warm" else None
+    return (
+        found | _train(outcome.architecture, spec, splits, workspace, warm=warm) | {"search_seconds": found["seconds"]}
+    )
+
+
+def _describe(outcome: Outcome, splits: Splits, seconds: float) -> Result:
+    """The search's own result: the winner and the score its last trial measured."""
+    scores = [
+        record.score
+        for record in outcome.trials
+        if record.architecture == outcome.architecture and record.status == "done" and record.score is not None
+    ]
+    score = sum(scores) / len(scores) if scores else None
+    return {
+        "architecture": outcome.architecture.to_json(),
+        "architecture_key": outcome.architecture.key,
+        "score": score,
+        "metric": f"val/{splits.task.metric}",
+        "metrics": {},
+        "found": {"score": score, "key": outcome.architecture.key},
+        "trials": len(outcome.trials),
+        "trial_seconds": sum(record.seconds for record in outcome.trials),
+        "seconds": seconds,
+        **_size(outcome.architecture, splits),
+    }
+
+
+def _train(
+    architecture: Architecture,
+    spec: SearchSpec | TrainSpec,
+    splits: Splits,
+    workspace: Workspace,
+    *,
+    warm: dict[str, Any] | None = None,
+) -> Result:
+    fitted = fit(
+        architecture,
+        splits,
+        spec.fit,
+        seed=derive_seed(spec.seed, "fit"),
+        device=choose_device(workspace.device),
+        folder=workspace.folder,
+        reporter=workspace.reporter,
+        should_stop=workspace.should_stop,
+        provenance={"run": workspace.run, "attempt": workspace.attempt, "mmfuse": __version__},
+        warm=warm,
+    )
+    result: Result = {
+        "architecture": architecture.to_json(),
+        "architecture_key": architecture.key,
+        "score": fitted.metrics[f"val/{splits.task.metric}"],
+        "metric": f"val/{splits.task.metric}",
+        "metrics": dict(fitted.metrics),
+        "checkpoint": str(fitted.best_checkpoint.relative_to(workspace.folder)),
+        "best_epoch": fitted.best_epoch,
+        "epochs": fitted.epochs,
+        "steps": fitted.steps,
+        "fit_seconds": fitted.seconds,
+        **_size(architecture, splits),
+    }
+    if spec.test:
+        measured = _evaluate(fitted.best_checkpoint, "test", splits, workspace)
+        result["metrics"] |= measured["metrics"]
+    return result
+
+
+def _evaluate(path: Path, split: str, splits: Splits, workspace: Workspace) -> Result:
+    workspace.reporter.progress(0, 1, what=f"evaluate/{split}")
+    checkpoint = load_checkpoint(path)
+    measured = evaluate(checkpoint, splits, split=split, device=choose_device(workspace.device))
+    metrics = {f"{split}/{name}": value for name, value in measured.metrics.items()}
+    workspace.reporter.metrics(metrics, step=checkpoint.step)
+    workspace.reporter.progress(1, 1, what=f"evaluate/{split}")
+    return {
+        "architecture": checkpoint.architecture.to_json(),
+        "architecture_key": checkpoint.architecture.key,
+        "score": metrics[f"{split}/{splits.task.metric}"],
+        "metric": f"{split}/{splits.task.metric}",
+        "metrics": metrics,
+        "samples": measured.samples,
+        **_size(checkpoint.architecture, splits),
+    }
+
+
+def _size(architecture: Architecture, splits: Splits) -> Result:
+    """Parameters, and multiply-accumulates of one sample."""
+    model = build_model(architecture, splits.task).eval()
+    sample = splits.val.take(splits.val.ids.new_zeros(1)).all().to("cpu")
+    return {"parameters": count_parameters(model), "macs": count_macs(model, sample)}
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+    temporary.replace(path)

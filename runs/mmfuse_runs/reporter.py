@@ -1,0 +1,84 @@
+"""The worker's `Reporter`: metrics and events into the run's journals, progress into one small file."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmfuse.report import TrialRecord
+from mmfuse_runs.journal import JournalWriter
+
+PROGRESS_SECONDS = 0.5
+
+
+class RunReporter:
+    """Writes what the library reports into the folder of one run; the only writer of these files."""
+
+    def __init__(self, folder: Path, *, run_id: str, attempt: int) -> None:
+        self.folder = folder
+        self.attempt = attempt
+        self._metrics = JournalWriter(folder / "metrics.jsonl")
+        self._events = JournalWriter(folder / "events.jsonl")
+        self._header = {"v": 1, "run": run_id, "attempt": attempt, "t0": time.time()}
+        self._phase = ""
+        self._phase_began = time.time()
+        self._progress_due = 0.0
+        self._metrics.append(self._header | {"resume_step": None})
+        self._event("attempt", pid=os.getpid())
+
+    def resumed(self, step: int) -> None:
+        """Append a header that voids what earlier attempts wrote of steps after ``step``."""
+        self._metrics.append(self._header | {"resume_step": step})
+
+    def metrics(
+        self, values: Mapping[str, float], *, step: int, epoch: int | None = None, trial: int | None = None
+    ) -> None:
+        """Append one row to the metrics journal."""
+        self._metrics.append({"s": step, "e": epoch, "t": time.time(), "n": trial, "m": dict(values)})
+
+    def trial(self, record: TrialRecord) -> None:
+        """Append the trial to the events journal; an ended trial is on disk when this returns."""
+        self._event("trial", trial=record.to_json())
+        if record.status != "running":
+            self._metrics.flush()
+            self._events.flush()
+
+    def progress(self, done: float, total: float, *, what: str) -> None:
+        """Replace progress.json, at most twice a second unless the work is done or of another kind."""
+        now = time.time()
+        phase = what.partition("/")[0]
+        if phase != self._phase:
+            self._phase, self._phase_began = phase, now
+        elif now < self._progress_due and done < total:
+            return
+        self._progress_due = now + PROGRESS_SECONDS
+        record = {"done": done, "total": total, "what": what, "at": now, "started": self._phase_began}
+        temporary = self.folder / f"progress.json.{os.getpid()}.tmp"
+        try:
+            temporary.write_text(json.dumps(record))
+            temporary.replace(self.folder / "progress.json")
+        except OSError:
+            # A full disk must not end a training over a progress bar; the next report tries again.
+            temporary.unlink(missing_ok=True)
+
+    def note(self, message: str, **facts: Any) -> None:
+        """Append a note to the events journal."""
+        self._event("note", message=message, facts=facts)
+
+    def flush(self) -> None:
+        """Hand everything buffered to the operating system."""
+        self._metrics.flush()
+        self._events.flush()
+
+    def close(self) -> None:
+        """Flush and close both journals."""
+        self._metrics.close()
+        self._events.close()
+
+    def _event(self, kind: str, **fields: Any) -> None:
+        self._events.append({"v": 1, "ev": kind, "t": time.time(), "attempt": self.attempt, **fields})
+        self._events.flush()

@@ -1,0 +1,65 @@
+"""Option models: assignments, merging, and every mistake at once."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmfuse.errors import BadSpec
+from mmfuse.options import Options, merge, parse_assignments, parse_options
+
+
+class Inner(Options):
+    dim: int = 3
+    """Width."""
+
+
+class Outer(Options):
+    epochs: int = 1
+    """Passes."""
+    inner: Inner = Inner()
+    """Nested."""
+
+
+def test_values_are_json_and_otherwise_plain_text() -> None:
+    given_values = parse_assignments(["a=1", "b=3e-4", "c=no", 'd=["x"]', "e=null", "f.g=true", "f.h=x=y"])
+
+    assert given_values == {"a": 1, "b": 3e-4, "c": "no", "d": ["x"], "e": None, "f": {"g": True, "h": "x=y"}}
+
+
+@pytest.mark.parametrize("assignment", ["epochs", "=3", "a..b=3", ""])
+def test_a_malformed_assignment_is_refused_with_an_example(assignment: str) -> None:
+    with pytest.raises(BadSpec) as caught:
+        parse_assignments([assignment])
+
+    assert assignment in caught.value.message
+    assert "--set" in caught.value.hint
+
+
+def test_all_mistakes_are_told_at_once_with_the_nearest_known_key() -> None:
+    with pytest.raises(BadSpec) as caught:
+        parse_options(Outer, {"epoch": 3, "epochs": "many", "inner": {"dmi": 1}}, what="toy")
+
+    assert "unknown option 'epoch'" in caught.value.message
+    assert "'epochs'" in caught.value.message
+    assert "'many'" in caught.value.message
+    assert "unknown option 'inner.dmi'" in caught.value.message
+    assert "did you mean 'epochs'?" in caught.value.hint
+    assert "did you mean 'dim'?" in caught.value.hint
+
+
+nested = st.recursive(
+    st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=8
+)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), nested), st.dictionaries(st.sampled_from("abc"), nested))
+def test_merging_keeps_what_was_not_overridden_and_changes_neither_side(base: dict, overrides: dict) -> None:
+    before = repr((base, overrides))
+
+    merged = merge(base, overrides)
+
+    assert repr((base, overrides)) == before
+    assert merge(merged, overrides) == merged
+    assert set(merged) == set(base) | set(overrides)
