@@ -1,0 +1,167 @@
+"""From a run's folder to its index document: the fields of `mmfuse_runs.records.RunRecord`, defaults left out.
+
+Everything the index knows of a run can be read from its folder again, so the index may always be thrown away. A
+damaged file does not stop the fold: what the other files say is kept, ``damaged`` is set and ``reason`` says which.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from mmfuse.architecture import Architecture
+from mmfuse.errors import MmfuseError, StoreError
+from mmfuse_runs.folder import RunFolder
+from mmfuse_runs.records import DEFAULTS, SETTLED, architecture_label
+from mmfuse_runs.states import LIVE, TERMINAL, State, observe
+
+Fields = dict[str, Any]
+
+_RESULT = (
+    "score",
+    "metric",
+    "maximize",
+    "metrics",
+    "architecture_key",
+    "parameters",
+    "macs",
+    "fingerprint",
+    "stand_in",
+    "dataset_label",
+    "seconds",
+)
+# What may have changed since the last fold in a way that leaves no trace in the new one.
+_TRANSIENT = (
+    SETTLED,
+    "ended",
+    "progress",
+    "eta_seconds",
+    "orphan",
+    "waiting",
+    "damaged",
+    "reason",
+    "exit_code",
+    "signal",
+)
+
+
+def fold(folder: RunFolder, known: Mapping[str, Any] | None = None) -> Fields:
+    """The run's document now. ``known`` is its last document, which stands in for what cannot be read."""
+    fields = {name: value for name, value in (known or {}).items() if name not in _TRANSIENT}
+    troubles = []
+    parts: tuple[Callable[[RunFolder, Fields], Fields], ...] = (_identity, _meta, _launch, _life, _outcome, _progress)
+    for part in parts:
+        try:
+            fields |= part(folder, fields)
+        except StoreError as error:
+            troubles.append(error.message)
+        except (MmfuseError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+            troubles.append(f"run {folder.id} holds something unexpected ({type(error).__name__}: {error})")
+    if troubles:
+        fields |= {"damaged": True, "reason": troubles[0]}
+        fields.pop(SETTLED, None)
+    return {name: value for name, value in fields.items() if name not in DEFAULTS or value != DEFAULTS[name]}
+
+
+def _identity(folder: RunFolder, fields: Fields) -> Fields:
+    spec = folder.spec()
+    words = folder.id.split("-")
+    dataset = str(spec.get("dataset") or (words[-2] if len(words) > 2 else ""))
+    subject = str(spec.get("search") or spec.get("family") or (words[-3] if len(words) > 4 else ""))
+    identity: Fields = {"kind": str(spec.get("kind", "")), "subject": subject, "dataset": dataset}
+    identity |= {"seed": spec.get("seed"), "dataset_label": fields.get("dataset_label") or dataset}
+    if "family" in spec:
+        identity |= _architecture(spec)
+    return identity
+
+
+def _meta(folder: RunFolder, fields: Fields) -> Fields:
+    meta = folder.meta()
+    return {
+        "name": str(meta["name"]),
+        "tags": [str(tag) for tag in meta["tags"]],
+        "starred": bool(meta["starred"]),
+        "notes": str(meta["notes"]),
+    }
+
+
+def _launch(folder: RunFolder, fields: Fields) -> Fields:
+    attempts = folder.launch()["attempts"]
+    return {"device": str(attempts[-1].get("device") or "")} if attempts else {}
+
+
+def _life(folder: RunFolder, fields: Fields) -> Fields:
+    """State and times. The modification time is taken before the content, so that a change in between is seen later."""
+    path = folder.path / "state.json"
+    mtime_ns = path.stat().st_mtime_ns if path.exists() else 0
+    record = folder.state()
+    seen = observe(record, mtime_ns / 1e9)
+    history = record.get("history") or []
+    life: Fields = {
+        "state": str(seen.state),
+        "attempt": int(record.get("attempt", 1)),
+        "created": _first(history, {State.QUEUED}) or _created(folder.id),
+        "started": _first(history, {State.STARTING, State.RUNNING}),
+        "reason": str(record.get("reason") or ""),
+        "waiting": str(record.get("waiting") or "") if seen.state == State.QUEUED else "",
+        "orphan": seen.orphan,
+        "exit_code": record.get("exit_code"),
+        "signal": record.get("signal"),
+    }
+    if seen.state == State.LOST and record["state"] != State.LOST:
+        reason = f"its processes ended without a word while it was {record['state']}"
+        life |= {"reason": reason, "ended": mtime_ns / 1e9}
+    elif seen.state in TERMINAL:
+        life |= {"ended": record.get("since"), SETTLED: mtime_ns}
+    return life
+
+
+def _outcome(folder: RunFolder, fields: Fields) -> Fields:
+    """What came out: of the worker's last word, else of what it said so far in progress.json."""
+    last_word = folder.exit() or {}
+    result = last_word.get("result") or (folder.progress() or {}).get("result") or {}
+    outcome = {name: result[name] for name in _RESULT if result.get(name) is not None}
+    if result.get("architecture"):
+        outcome |= _architecture(result["architecture"])
+    error = last_word.get("error")
+    if error and last_word.get("attempt") == fields.get("attempt") and fields.get("state") not in LIVE:
+        outcome["reason"] = str(error["message"])
+    return outcome
+
+
+def _progress(folder: RunFolder, fields: Fields) -> Fields:
+    progress = folder.progress()
+    if progress is None or fields.get("state") not in LIVE - {State.QUEUED}:
+        return {}
+    return {
+        "progress": [progress["done"], progress["total"], progress["what"]],
+        "eta_seconds": _eta(progress) if fields["state"] == State.RUNNING else None,
+    }
+
+
+def _eta(progress: Mapping[str, Any]) -> float | None:
+    """Seconds left at the pace so far; None before there is a pace."""
+    spent = progress["at"] - progress["started"]
+    if progress["done"] <= 0 or spent <= 0:
+        return None
+    left = spent / progress["done"] * (progress["total"] - progress["done"])
+    return float(max(0.0, left - (time.time() - progress["at"])))
+
+
+def _architecture(record: Mapping[str, Any]) -> Fields:
+    architecture = Architecture(str(record["family"]), dict(record.get("params") or {}))
+    return {"architecture": architecture_label(architecture.to_json()), "architecture_key": architecture.key}
+
+
+def _first(history: Iterable[Mapping[str, Any]], states: set[State]) -> float | None:
+    return next((float(step["at"]) for step in history if step["state"] in states), None)
+
+
+def _created(run_id: str) -> float:
+    """The time in the id: what is left to go by when nothing else says it."""
+    try:
+        return datetime.strptime(run_id[:13], "%Y%m%d-%H%M").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0.0

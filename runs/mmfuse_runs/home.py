@@ -1,0 +1,35 @@
+"""Where runs and data live on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+HOME_VARIABLE = "MMFUSE_HOME"
+DATA_VARIABLE = "MMFUSE_DATA"
+
+
+def resolve_home(option: str | None = None) -> Path:
+    """The store's folder: ``--home``, else $MMFUSE_HOME, else ./.mmfuse if there, else the user's data folder.
+
+    Never ./runs, which in a checkout is code. The folder need not exist.
+    """
+    chosen = option or os.environ.get(HOME_VARIABLE)
+    if chosen:
+        return _absolute(chosen)
+    local = Path.cwd() / ".mmfuse"
+    if local.is_dir():
+        return local
+    import platformdirs  # here, because most calls are answered above and it takes a moment to load
+
+    return Path(platformdirs.user_data_dir("mmfuse", appauthor=False))
+
+
+def data_root(home: Path, option: str | None = None) -> Path:
+    """The folder of datasets: ``option``, else $MMFUSE_DATA, else ``data`` in the home."""
+    chosen = option or os.environ.get(DATA_VARIABLE)
+    return _absolute(chosen) if chosen else home / "data"
+
+
+def _absolute(text: str) -> Path:
+    return Path(text).expanduser().absolute()
