@@ -20,7 +20,10 @@ from mmfuse.errors import Stopped
 from mmfuse.training.losses import check_finite, objective
 from mmfuse.training.optimiser import make_optimiser
 from mmfuse.training.resident import epoch_batches
+from mmfuse.training.scoring import score as quick_score
 from mmfuse.training.seeding import seed_step
+
+__all__ = ["EpochListener", "QuickResult", "QuickTraining", "quick_fit", "quick_score"]
 
 EpochListener = Callable[[int, float], None]
 """Is told the number of epochs done and the mean training loss of the last."""
