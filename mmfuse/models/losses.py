@@ -70,7 +70,7 @@ class MultiHeadLoss(nn.Module):
         """``total`` and its parts, ``prediction`` and one per unimodal head (``logits/<modality>`` in ``outputs``)."""
         parts = {"prediction": self._cost(outputs["logits"], batch)}
         if not self.modalities:
-            return {"total": parts["prediction"], **parts}
+            return {"total": self.scale * parts["prediction"], **parts}
         for name in self.modalities:
             parts[name] = self._cost(outputs[f"logits/{name}"], batch)
         unimodal = torch.stack([parts[name] for name in self.modalities]).mean()
