@@ -43,7 +43,7 @@ RESUMABLE = frozenset({State.STOPPED, State.CRASHED, State.KILLED, State.LOST})
 
 _ENDS = frozenset({State.CRASHED, State.KILLED, State.LOST})
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.STARTING, State.CANCELLED, State.CRASHED, State.LOST}),
+    State.QUEUED: frozenset({State.STARTING, State.CANCELLED, State.STOPPED, State.CRASHED, State.LOST}),
     State.STARTING: _ENDS | {State.RUNNING, State.STOPPING},
     State.RUNNING: _ENDS | {State.PAUSED, State.STOPPING, State.FINISHED, State.STOPPED},
     State.PAUSED: _ENDS | {State.RUNNING, State.STOPPING},
@@ -68,6 +68,56 @@ def check_transition(old: State, new: State) -> None:
     if new not in TRANSITIONS[old]:
         legal = ", ".join(sorted(TRANSITIONS[old])) or "nothing"
         raise IllegalTransition(f"a run cannot go from {old} to {new}; from {old} only to {legal}")
+
+
+def withdrawn(attempt: int) -> State:
+    """Where a stop or kill takes a run that still waits for its slot.
+
+    A first attempt is `cancelled`: there is nothing to come back to. A later one is `stopped` again, for the work of
+    the attempts before it must stay resumable.
+    """
+    return State.CANCELLED if attempt == 1 else State.STOPPED
+
+
+def first_record(run_id: str, *, at: float) -> dict[str, Any]:
+    """The ``state.json`` of a run that was just made: attempt 1, queued."""
+    return {
+        "format": 1,
+        "run": run_id,
+        "state": str(State.QUEUED),
+        "attempt": 1,
+        "since": at,
+        "history": [{"state": str(State.QUEUED), "at": at, "attempt": 1, "reason": ""}],
+        "supervisor": None,
+        "worker": None,
+        "slot": None,
+        "waiting": None,
+        "exit_code": None,
+        "signal": None,
+        "reason": "",
+    }
+
+
+def advanced(record: Mapping[str, Any], state: State, *, at: float, reason: str = "") -> dict[str, Any]:
+    """The record one step further. Entering `queued` begins the next attempt, of which nothing is known yet.
+
+    Raises:
+        IllegalTransition: the life-cycle does not know the step.
+    """
+    check_transition(State(record["state"]), state)
+    anew = first_record(record["run"], at=at) if state is State.QUEUED else {}
+    attempt = record["attempt"] + bool(anew)
+    entry = {"state": str(state), "at": at, "attempt": attempt, "reason": reason}
+    history = [*record["history"], entry]
+    return {
+        **record,
+        **anew,
+        "state": str(state),
+        "attempt": attempt,
+        "since": at,
+        "history": history,
+        "reason": reason,
+    }
 
 
 class Observation(NamedTuple):

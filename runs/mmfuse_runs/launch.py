@@ -1,0 +1,144 @@
+"""Start a run: say in ``launch.json`` how, then leave it to a supervisor that outlives this process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mmfuse
+from mmfuse.errors import BadSpec, RunBusy, StoreError
+from mmfuse_runs.atomic import write_json
+from mmfuse_runs.home import data_root as resolve_data_root
+from mmfuse_runs.identity import host_name
+from mmfuse_runs.slots import NoSuchDevice, cores, cpu_slots
+from mmfuse_runs.statefile import read_record
+from mmfuse_runs.states import State, advanced
+
+if TYPE_CHECKING:
+    from mmfuse_runs.store import RunStore
+
+_SUPERVISE = Path(__file__).with_name("supervise.py")
+_WORKER = ("-m", "mmfuse_runs.worker")
+_GIT_S = 2.0
+
+
+def start(
+    store: RunStore,
+    run_id: str,
+    *,
+    device: str | None = None,
+    data_root: str | None = None,
+    threads: int | None = None,
+    argv: Sequence[str] | None = None,
+    started_by: str = "cli",
+) -> None:
+    """Start the queued attempt of a run and return at once; nothing of it depends on this process any more.
+
+    ``device`` (auto, cpu, cuda, cuda:<index>), ``threads`` and the worker's command ``argv`` are those of the attempt
+    before where not given; at first ``auto``, this run's share of the cores, and ``mmfuse_runs.worker``.
+
+    Raises:
+        RunBusy: the run is not queued, or is being started by somebody else.
+        BadSpec: a setting in the environment is not a number.
+        StoreError: launch.json cannot be read or written, or no process can be made.
+    """
+    run = store.folder(run_id).path
+    with store.lock():
+        state = store.folder(run_id).state()
+        if state["state"] != State.QUEUED or state["supervisor"] is not None:
+            raise RunBusy(f"run {run_id} is {state['state']} and cannot be started", f"mmfuse runs show {run_id}")
+        attempts = store.folder(run_id).launch()["attempts"]
+        if attempts and attempts[-1]["attempt"] == state["attempt"]:
+            raise RunBusy(f"run {run_id} is already being started", f"mmfuse runs show {run_id}")
+        before = attempts[-1] if attempts else {}
+        attempt = {
+            "attempt": state["attempt"],
+            "argv": list(argv or _same_command(before, run)),
+            "cwd": str(Path.cwd()),
+            "host": host_name(),
+            "python": sys.version.split()[0],
+            "mmfuse": mmfuse.__version__,
+            "git": _git_of_the_code(),
+            "device": device or before.get("device", "auto"),
+            "data_root": str(resolve_data_root(store.home, data_root or before.get("data_root"))),
+            "threads": threads or before.get("threads") or _share_of_the_cores(),
+            "started_by": started_by,
+            "at": time.time(),
+        }
+        _write(run / "launch.json", {"format": 1, "attempts": [*attempts, attempt]})
+    try:
+        spawn_supervisor(run, log=run / f"log.{state['attempt']}.txt")
+    except StoreError as error:
+        _give_up(store, run, error.message)
+        raise
+
+
+def spawn_supervisor(run: Path, *, log: Path, adopt: bool = False) -> None:
+    """Start a supervisor that is nobody's child: it leaves session and terminal, and its starter has nothing to reap.
+
+    Raises:
+        StoreError: no process can be made.
+    """
+    command = [sys.executable, "-I", "-S", str(_SUPERVISE), str(run.absolute()), "--detach", *["--adopt"] * adopt]
+    try:
+        with open(log, "ab") as output:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+        code = process.wait()  # it forks first thing, so this takes as long as Python takes to start
+    except OSError as error:
+        raise StoreError(f"run {run.name} cannot be started: {error}") from error
+    if code != 0:
+        raise StoreError(f"run {run.name} cannot be started: its supervisor exited with {code}", f"look at {log}")
+
+
+def _same_command(before: Mapping[str, Any], run: Path) -> list[str]:
+    """The worker's command: that of the attempt before, but ours always with this Python and this folder's path."""
+    argv = [str(word) for word in before.get("argv", ())]
+    if not argv or tuple(argv[1:3]) == _WORKER:
+        return [sys.executable, *_WORKER, str(run.absolute())]
+    return argv
+
+
+def _share_of_the_cores() -> int:
+    try:
+        return max(1, cores() // cpu_slots())
+    except NoSuchDevice as error:
+        raise BadSpec(str(error)) from error
+
+
+def _git_of_the_code() -> dict[str, Any] | None:
+    """Commit of the checkout that this code runs from; None where it was installed from a package."""
+    source = Path(mmfuse.__file__).parent
+    if not any((folder / ".git").exists() for folder in source.parents):
+        return None
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(source), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=_GIT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    sha, _, dirty = answer.stdout.strip().partition("-")
+    return {"sha": sha, "dirty": bool(dirty)}
+
+
+def _give_up(store: RunStore, run: Path, reason: str) -> None:
+    with store.lock():
+        record = read_record(run)
+        if record["state"] == State.QUEUED and record["supervisor"] is None:
+            _write(run / "state.json", advanced(record, State.CRASHED, at=time.time(), reason=reason))
+
+
+def _write(path: Path, record: Mapping[str, Any]) -> None:
+    try:
+        write_json(path, record)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,257 @@
+"""Who may compute now: device slots and the line in front of them, first come first served, by file locks alone.
+
+``<home>/slots/<host>/cpu.<k>`` and ``gpu-<uuid>.<k>`` are slots: one is taken while somebody holds a ``flock`` on its
+file. ``<home>/queue/<nanoseconds>.<pid>.<host>`` are tickets: one is alive while its owner holds the lock on it. The
+kernel drops the locks of a process that dies, however it dies, so no slot leaks and no daemon is needed; a dead
+ticket is removed by whoever stands behind it.
+
+A machine has half as many CPU slots as cores, at least one ($MMFUSE_CPU_SLOTS overrides), and one slot per GPU
+($MMFUSE_RUNS_PER_GPU overrides). Standard library only: the supervisor imports this without site-packages.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from mmfuse_runs.identity import host_name
+
+CPU_SLOTS_VARIABLE = "MMFUSE_CPU_SLOTS"
+RUNS_PER_GPU_VARIABLE = "MMFUSE_RUNS_PER_GPU"
+NVIDIA_SMI_TIMEOUT_S = 20
+
+
+class NoSuchDevice(ValueError):
+    """A device that this machine does not have, or a setting that is not a number."""
+
+
+class Slot(NamedTuple):
+    """A slot that this process holds, until `release` or its death."""
+
+    name: str
+    descriptor: int
+    """The locked file. A worker that inherits it keeps the slot taken should its supervisor die."""
+
+    @property
+    def gpu(self) -> str | None:
+        """The UUID of the GPU behind the slot; None for a CPU slot."""
+        return self.name[len("gpu-") : self.name.rindex(".")] if self.name.startswith("gpu-") else None
+
+    def release(self) -> None:
+        """Let the next in line have it (once no worker holds the descriptor either)."""
+        os.close(self.descriptor)
+
+
+def cpu_slots() -> int:
+    """How many runs may use this machine's CPU at a time."""
+    return _count(CPU_SLOTS_VARIABLE, default=max(1, cores() // 2))
+
+
+def cores() -> int:
+    """The CPU cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def slots_for(device: str) -> list[str]:
+    """The names of the slots that satisfy ``auto``, ``cpu``, ``cuda`` or ``cuda:<index>``.
+
+    ``auto`` means any GPU where there is one. An index counts the GPUs that $CUDA_VISIBLE_DEVICES leaves visible, in
+    PCI order.
+
+    Raises:
+        NoSuchDevice: there is no such GPU, or the name means nothing.
+    """
+    gpus = [] if device == "cpu" else visible_gpus()
+    kind, _, index = device.partition(":")
+    if kind == "cuda":
+        gpus = _pick(gpus, device, index)
+    elif device not in ("auto", "cpu"):
+        raise NoSuchDevice(f"no device is called '{device}'; known: auto, cpu, cuda, cuda:<index>")
+    if not gpus:
+        return [f"cpu.{k}" for k in range(cpu_slots())]
+    # The first place of every GPU before the second of any: two runs spread over two GPUs.
+    return [f"gpu-{gpu}.{k}" for k in range(_count(RUNS_PER_GPU_VARIABLE, default=1)) for gpu in gpus]
+
+
+def visible_gpus() -> list[str]:
+    """The UUIDs of this machine's GPUs in PCI order, as nvidia-smi and $CUDA_VISIBLE_DEVICES leave them."""
+    gpus = _installed_gpus()
+    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if wanted is None:
+        return gpus
+    chosen = [name.strip() for name in wanted.split(",")]
+    by_name = {str(index): gpu for index, gpu in enumerate(gpus)} | {gpu: gpu for gpu in gpus}
+    return [by_name[name] for name in chosen if name in by_name]
+
+
+class Line:
+    """One waiter's place in the line for any of the ``wanted`` slots.
+
+    Nobody takes a slot that a waiter before them also wants; waiters for different slots do not hold each other up.
+    """
+
+    def __init__(self, home: Path, *, run: str, wanted: Sequence[str]) -> None:
+        self.waiting = ""
+        """Why the last `try_take` came back without a slot, for people."""
+        self._queue = home / "queue"
+        self._slots = home / "slots" / host_name()
+        self._run = run
+        self._wanted = list(wanted)
+        self._ticket: Path | None = None
+        self._descriptor = -1
+
+    def try_take(self) -> Slot | None:
+        """Take a wanted slot if one is free and nobody before us wants it; joins the line at the first call.
+
+        Raises:
+            OSError: the home cannot be written.
+        """
+        ticket = self._ticket or self._join()
+        claimed, ahead = self._claims_before(ticket)
+        for name in self._wanted:
+            slot = None if name in claimed else self._try_lock(name)
+            if slot is not None:
+                self.leave()
+                return slot
+        self.waiting = self._explain(ahead)
+        return None
+
+    def leave(self) -> None:
+        """Give up the place in the line; harmless if there is none."""
+        if self._ticket is not None:
+            self._ticket.unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._ticket = None
+
+    def _join(self) -> Path:
+        self._queue.mkdir(parents=True, exist_ok=True)
+        while True:
+            path = self._queue / f"{time.time_ns():020d}.{os.getpid()}.{host_name()}"
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                break
+            os.close(descriptor)  # somebody took the ticket for a dead one before it was locked
+        _describe(descriptor, {"run": self._run, "wanted": self._wanted})
+        self._ticket, self._descriptor = path, descriptor
+        return path
+
+    def _claims_before(self, ticket: Path) -> tuple[set[str], list[Path]]:
+        """Slots that live tickets before ours want, and the tickets before ours."""
+        claimed: set[str] = set()
+        ahead = []
+        for path in self._tickets_before(ticket):
+            if claimed.issuperset(self._wanted):
+                ahead.append(path)  # enough is known: whether this one lives is for those behind it to find out
+            elif not _remove_if_dead(path):
+                ahead.append(path)
+                claimed.update(_wanted_by(path) or self._wanted)
+        return claimed, ahead
+
+    def _tickets_before(self, ticket: Path) -> Iterator[Path]:
+        own_host = f".{host_name()}"
+        for name in sorted(os.listdir(self._queue)):  # noqa: PTH208 - names suffice, and this runs four times a second
+            if name < ticket.name and name.split(".", 2)[2:] == [own_host[1:]]:
+                yield self._queue / name
+
+    def _try_lock(self, name: str) -> Slot | None:
+        self._slots.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._slots / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        if not _lock_now(descriptor):
+            os.close(descriptor)
+            return None
+        _describe(descriptor, {"run": self._run})
+        return Slot(name, descriptor)
+
+    def _explain(self, ahead: Sequence[Path]) -> str:
+        held = [f"{name} is held by {holder}" for name in self._wanted if (holder := self._holder(name))]
+        shown = held[:2] + ([f"{len(held) - 2} more are held too"] if len(held) > 2 else [])
+        line = f"{len(ahead)} {'run is' if len(ahead) == 1 else 'runs are'} ahead in line"
+        return "; ".join([*shown, line] if ahead or not shown else shown)
+
+    def _holder(self, name: str) -> str:
+        try:
+            return str(json.loads((self._slots / name).read_text())["run"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+
+def _pick(gpus: list[str], device: str, index: str) -> list[str]:
+    if not gpus:
+        raise NoSuchDevice(f"device '{device}' was asked for, but nvidia-smi shows no usable GPU here")
+    if not index:
+        return gpus
+    if not index.isdecimal() or int(index) >= len(gpus):
+        raise NoSuchDevice(f"device '{device}' was asked for, but the GPUs here are cuda:0 to cuda:{len(gpus) - 1}")
+    return [gpus[int(index)]]
+
+
+def _installed_gpus() -> list[str]:
+    program = next((path for folder in os.get_exec_path() if os.access(path := f"{folder}/nvidia-smi", os.X_OK)), None)
+    if program is None:
+        return []
+    import subprocess  # here, because most machines need not pay for it
+
+    try:
+        answer = subprocess.run(
+            [program, "--query-gpu=uuid", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=NVIDIA_SMI_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []  # a driver that does not answer offers no device
+    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+
+
+def _count(variable: str, *, default: int) -> int:
+    text = os.environ.get(variable, "")
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) < 1:
+        raise NoSuchDevice(f"${variable} must be a whole number of at least 1, not '{text}'")
+    return int(text)
+
+
+def _lock_now(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _describe(descriptor: int, facts: dict[str, object]) -> None:
+    """Write who holds the file. On a full disk the lock alone must do: readers then assume the most."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(facts).encode(), 0)
+
+
+def _remove_if_dead(ticket: Path) -> bool:
+    """Whether nobody holds the ticket any more; it is then gone."""
+    try:
+        descriptor = os.open(ticket, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        dead = _lock_now(descriptor)
+        if dead:
+            ticket.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+    return dead
+
+
+def _wanted_by(ticket: Path) -> list[str]:
+    try:
+        return list(json.loads(ticket.read_text())["wanted"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
