@@ -16,7 +16,6 @@ import fcntl
 import json
 import os
 import re
-import socket
 import threading
 import time
 import zlib
@@ -67,7 +66,7 @@ def append_index_event(home: Path, run_id: str, fields: Mapping[str, Any], *, du
 def encode_event(op: str, table: str, document_id: str = "", fields: Mapping[str, Any] | None = None) -> bytes:
     """One line of the index's journal: ``op`` is put, patch, del or clear."""
     event = {"v": SCHEMA, "t": table, "op": op, "id": document_id, "d": spell(dict(fields or {}))}
-    event |= {"ts": time.time(), "by": f"{socket.gethostname()}:{os.getpid()}"}
+    event |= {"ts": time.time(), "by": f"{os.uname().nodename}:{os.getpid()}"}
     text = json.dumps(event, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
