@@ -1,0 +1,137 @@
+"""What the shell offers after Tab. Cheap, silent, and never a reason for a command line to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from mmfuse.errors import MmfuseError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from mmfuse_runs.records import RunRecord
+
+Answer = TypeVar("Answer")
+Other = TypeVar("Other")
+Offer = list[tuple[str, str]]
+"""Words and what they mean."""
+
+CONDITION_FIELDS = ("kind", "subject", "dataset", "state", "tag", "name")
+"""Fields of runs with few values; the others are compared with numbers."""
+
+
+def runs(context: typer.Context, incomplete: str) -> Offer:
+    """Run ids and names, newest first."""
+    found = [(record.id, f"{record.state} {record.dataset_label}") for record in _records(context)]
+    named = [(record.name, record.id) for record in _records(context) if record.name]
+    return _starting([*found, *named, ("latest", "the newest run")], incomplete)
+
+
+def tags(context: typer.Context, incomplete: str) -> Offer:
+    """Tags that runs carry."""
+    known = sorted({tag for record in _records(context) for tag in record.tags})
+    return _starting([(tag, "") for tag in known], incomplete)
+
+
+def conditions(context: typer.Context, incomplete: str) -> Offer:
+    """Fields of runs, and after ``FIELD:`` the values that occur."""
+    field, colon, _ = incomplete.partition(":")
+    if not colon:
+        return _starting([(f"{name}:", "") for name in CONDITION_FIELDS], incomplete)
+    if field == "tag":
+        values = {tag for record in _records(context) for tag in record.tags}
+    else:
+        values = {str(getattr(record, field, "")) for record in _records(context)}
+    return _starting([(f"{field}:{value}", "") for value in sorted(values) if value], incomplete)
+
+
+def datasets(context: typer.Context, incomplete: str) -> Offer:
+    """Datasets and what they are."""
+    return _registered("DATASETS", incomplete)
+
+
+def searches(context: typer.Context, incomplete: str) -> Offer:
+    """Searches and what they do."""
+    return _registered("SEARCHES", incomplete)
+
+
+def models(context: typer.Context, incomplete: str) -> Offer:
+    """Model families."""
+    return _registered("MODELS", incomplete)
+
+
+def zoo_names(context: typer.Context, incomplete: str) -> Offer:
+    """Members of the kind that stands before on the line."""
+    kind = str(context.params.get("kind") or "")
+    return _registered(kind.upper(), incomplete) if kind in ("blocks", "models", "searches", "datasets") else []
+
+
+def presets(context: typer.Context, incomplete: str) -> Offer:
+    """Presets of the search or model that stands before on the line."""
+    declaration = _declared(context)
+    return _starting([(name, "") for name in getattr(declaration, "PRESETS", {})], incomplete)
+
+
+def settings(context: typer.Context, incomplete: str) -> Offer:
+    """Keys for ``--set``: those of the search or model, of its training (``fit.``) and of the dataset (``data.``)."""
+    if "=" in incomplete:
+        return []
+    return _starting(list(_setting_keys(context)), incomplete)
+
+
+def _setting_keys(context: typer.Context) -> Iterable[tuple[str, str]]:
+    from mmfuse.registry import DATASETS
+    from mmfuse.spec import FitOptions
+
+    declaration = _declared(context)
+    model = getattr(declaration, "Options", None) or getattr(declaration, "Params", None)
+    if model is not None:
+        yield from _keys(model)
+    yield from _keys(FitOptions, "fit.")
+    dataset: Any = _quietly(partial(DATASETS.declaration, str(context.params.get("dataset"))), None)
+    if dataset is not None:
+        yield from _keys(dataset.Options, "data.")
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterable[tuple[str, str]]:
+    from mmfuse_cli.declared import declared_options
+
+    return [(f"{option.key}=", option.meaning) for option in declared_options(model, prefix=prefix)]
+
+
+def _declared(context: typer.Context) -> Any:
+    """The declaration of the search or model the line names, if it does."""
+    from mmfuse import registry
+
+    search, model = context.params.get("search"), context.params.get("model")
+    members, name = (registry.SEARCHES, search) if search else (registry.MODELS, model)
+    return _quietly(partial(members.declaration, str(name)), None)
+
+
+def _registered(registry_name: str, incomplete: str) -> Offer:
+    from mmfuse import registry
+
+    members: registry.Registry = getattr(registry, registry_name)
+    return _starting([(name, _quietly(partial(members.summary, name), "")) for name in members.names()], incomplete)
+
+
+def _records(context: typer.Context) -> list[RunRecord]:
+    from mmfuse_cli.access import open_store
+
+    return _quietly(lambda: open_store(context.params.get("home"), read_only=True).records(), [])
+
+
+def _quietly(ask: Callable[[], Answer], otherwise: Other) -> Answer | Other:
+    """What ``ask`` answers; ``otherwise`` where the store or a file cannot be read, for a shell is waiting."""
+    try:
+        return ask()
+    except (MmfuseError, OSError):
+        return otherwise
+
+
+def _starting(offers: Iterable[tuple[str, str]], incomplete: str) -> Offer:
+    return [(word, meaning) for word, meaning in offers if word.startswith(incomplete)]

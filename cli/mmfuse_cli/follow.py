@@ -1,0 +1,93 @@
+"""Following a run until it ends, and what Ctrl-C means meanwhile."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from mmfuse.errors import RunBusy
+from mmfuse_cli.glimpse import Watcher
+from mmfuse_cli.views import View, choose_view
+
+if TYPE_CHECKING:
+    from mmfuse_runs.store import RunStore
+
+POLL_S = 0.25
+"""Seconds between two looks."""
+OURS_HINT = "Ctrl-C asks it to save and stop"
+WATCH_HINT = "Ctrl-C leaves; the run goes on"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How following ended: the run's last known state, whether a person asked it to stop, or left it running."""
+
+    state: str
+    asked_to_stop: bool = False
+    left: bool = False
+
+
+class Interrupts:
+    """Counts Ctrl-C instead of letting it strike anywhere."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """One more."""
+        self.count += 1
+
+
+@contextmanager
+def counted_interrupts() -> Iterator[Interrupts]:
+    """Ctrl-C adds one to ``count`` inside the block."""
+    interrupts = Interrupts()
+    before = signal.signal(signal.SIGINT, interrupts.note)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def follow(store: RunStore, run_id: str, *, ours: bool) -> Ending:
+    """Show the run until it ends. Ctrl-C asks a run that is ``ours`` to stop, and leaves one that is only watched.
+
+    A second Ctrl-C leaves in any case.
+    """
+    watcher = Watcher(store, run_id)
+    view = choose_view(OURS_HINT if ours else WATCH_HINT)
+    try:
+        with counted_interrupts() as interrupts:
+            return _watch(store, run_id, watcher, view, interrupts, ours=ours)
+    finally:
+        view.close()
+
+
+def _watch(store: RunStore, run_id: str, watcher: Watcher, view: View, interrupts: Interrupts, *, ours: bool) -> Ending:
+    asked = False
+    while True:
+        glimpse = watcher.look()
+        view.show(glimpse)
+        if not glimpse.record.live:
+            return Ending(glimpse.record.state, asked_to_stop=asked)
+        if interrupts.count and (asked or not ours):
+            return Ending(glimpse.record.state, asked_to_stop=asked, left=True)
+        if interrupts.count:
+            asked, interrupts.count = True, 0
+            _ask_to_stop(store, run_id, view)
+        time.sleep(POLL_S)
+
+
+def _ask_to_stop(store: RunStore, run_id: str, view: View) -> None:
+    from mmfuse_runs import control
+
+    view.tell("asked the run to save and stop; Ctrl-C again leaves it to itself")
+    try:
+        control.stop(store, run_id, by="cli", reason="Ctrl-C")
+    except RunBusy as error:
+        view.tell(error.message)

@@ -1,0 +1,141 @@
+"""Where an architecture or a checkpoint comes from: a run, one of its trials, or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mmfuse.architecture import Architecture
+from mmfuse.errors import BadSpec, DataMissing, UnknownName
+from mmfuse.options import parse_assignments
+from mmfuse.spec import EvalSpec, TrainSpec, resolve_data, resolve_train, spec_from_json
+from mmfuse_cli.specs import Spec, data_and_fit
+
+if TYPE_CHECKING:
+    from mmfuse_runs.folder import RunFolder
+    from mmfuse_runs.store import RunStore
+
+
+def resolve_found(
+    store: RunStore, source: str, *, dataset: str | None, settings: Sequence[str], seed: int, test: bool
+) -> TrainSpec:
+    """The spec that trains what ``source`` (``RUN`` or ``RUN:TRIAL``) found.
+
+    Training options are those of the source, and so are the dataset's where it is the same one; ``settings`` go last.
+
+    Raises:
+        UnknownName: no such run or trial.
+        BadSpec: the run has found nothing yet.
+    """
+    selector, _, number = source.partition(":")
+    folder = store.folder(store.find(selector))
+    origin = spec_from_json(folder.spec())
+    architecture = _trial_architecture(folder, number) if number else _found_architecture(folder)
+    inherited = data_and_fit(origin)
+    if dataset not in (None, origin.dataset):
+        inherited = [setting for setting in inherited if not setting.startswith("data.")]
+    return resolve_train(
+        architecture.family,
+        dataset or origin.dataset,
+        params=architecture.params,
+        settings=[*inherited, *settings],
+        seed=seed,
+        test=test,
+        source=f"{folder.id}:{number}" if number else folder.id,
+    )
+
+
+def resolve_checkpoint(
+    store: RunStore,
+    place: str,
+    *,
+    dataset: str | None,
+    split: Literal["train", "val", "test"],
+    settings: Sequence[str],
+) -> EvalSpec:
+    """The spec that measures the best checkpoint of a run, or a checkpoint file.
+
+    A file in a run's folder is measured on the data of that run; for any other file ``dataset`` must say.
+
+    Raises:
+        UnknownName, DataMissing: no such run, or it has no checkpoint.
+        BadSpec: nobody knows the dataset.
+    """
+    path = Path(place).expanduser()
+    if path.is_file():
+        folder = _folder_around(path)
+    else:
+        folder = _named_folder(store, place)
+        path = _best_checkpoint(folder)
+    origin = spec_from_json(folder.spec()) if folder is not None else None
+    if dataset is None and origin is None:
+        raise BadSpec(f"{path} lies in no run's folder, so its dataset is unknown", "add --dataset NAME")
+    chosen = dataset if dataset is not None or origin is None else origin.dataset
+    assert chosen is not None
+    return EvalSpec(
+        dataset=chosen,
+        data=_data_options(chosen, origin, settings),
+        seed=origin.seed if origin is not None else 0,
+        checkpoint=str(path.resolve()),
+        split=split,
+        source=folder.id if folder is not None else "",
+    )
+
+
+def _trial_architecture(folder: RunFolder, number: str) -> Architecture:
+    trials = {str(trial.number): trial for trial in folder.trials()}
+    if number not in trials:
+        known = f"it has trials {', '.join(trials)}" if trials else "it has no trials"
+        raise UnknownName(f"run {folder.id} has no trial {number}", known)
+    return trials[number].architecture
+
+
+def _found_architecture(folder: RunFolder) -> Architecture:
+    outcome = folder.exit() or {}
+    found = (outcome.get("result") or {}).get("architecture")
+    if found:
+        return Architecture.from_json(found)
+    spec = spec_from_json(folder.spec())
+    if isinstance(spec, TrainSpec):
+        return spec.architecture
+    raise BadSpec(
+        f"run {folder.id} is {folder.state()['state']} and has found no architecture",
+        f"wait for it, or name one of its trials: --from {folder.id}:NUMBER (mmfuse runs show {folder.id})",
+    )
+
+
+def _named_folder(store: RunStore, place: str) -> RunFolder:
+    if "/" in place or place.endswith((".pt", ".ckpt")):
+        raise DataMissing(f"there is no checkpoint file {place}", "mmfuse runs ls kind:train,search")
+    return store.folder(store.find(place))
+
+
+def _best_checkpoint(folder: RunFolder) -> Path:
+    path = folder.checkpoint("best") or folder.checkpoint("last")
+    if path is None:
+        raise DataMissing(
+            f"run {folder.id} is {folder.state()['state']} and has no checkpoint", f"mmfuse runs show {folder.id}"
+        )
+    return path
+
+
+def _folder_around(path: Path) -> RunFolder | None:
+    """The run folder that ``path`` lies in, if any."""
+    from mmfuse_runs.folder import RunFolder
+
+    for parent in path.resolve().parents:
+        if (parent / "config.json").is_file() and (parent / "state.json").is_file():
+            return RunFolder(parent)
+    return None
+
+
+def _data_options(dataset: str, origin: Spec | None, settings: Sequence[str]) -> dict[str, object]:
+    inherited = dict(origin.data) if origin is not None and origin.dataset == dataset else {}
+    values = parse_assignments(settings)
+    given = values.pop("data", {})
+    if values:
+        raise BadSpec(
+            f"unknown option '{next(iter(values))}'", "a measurement takes only the dataset's: data.KEY=VALUE"
+        )
+    return resolve_data(dataset, inherited | dict(given))

@@ -1,0 +1,87 @@
+"""Options and arguments that several commands share, each written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmfuse_cli import complete
+
+Home = Annotated[
+    str | None,
+    typer.Option(
+        "--home", help="Folder of the run store [MMFUSE_HOME, else ./.mmfuse, else your data folder].", metavar="DIR"
+    ),
+]
+DataRoot = Annotated[
+    str | None, typer.Option("--data-root", help="Folder of the datasets [MMFUSE_DATA, else HOME/data].", metavar="DIR")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with a schema version instead of text.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Print the run's id and return at once; the run goes on.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done and do nothing.")]
+
+Dataset = Annotated[
+    str,
+    typer.Option(
+        "--dataset", help="Name of the dataset (mmfuse data ls).", metavar="NAME", autocompletion=complete.datasets
+    ),
+]
+OptionalDataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset", help="Name of the dataset (mmfuse data ls).", metavar="NAME", autocompletion=complete.datasets
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", help="Start from these settings (mmfuse zoo).", autocompletion=complete.presets),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Set one option; dots reach into groups, VALUE is JSON or text. May be repeated.",
+        metavar="KEY=VALUE",
+        autocompletion=complete.settings,
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Root of all random numbers of the run.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Name = Annotated[str, typer.Option("--name", help="A name to find the run by.")]
+Tags = Annotated[list[str] | None, typer.Option("--tag", help="A tag; may be repeated.", autocompletion=complete.tags)]
+Test = Annotated[bool, typer.Option("--test/--no-test", help="Measure the trained model once on the test split.")]
+
+Run = Annotated[
+    str,
+    typer.Argument(
+        help="Run id, a unique beginning or end of one, a name, or latest.", autocompletion=complete.runs, metavar="RUN"
+    ),
+]
+Runs = Annotated[
+    list[str],
+    typer.Argument(
+        help="Runs: ids, beginnings, endings, names or latest.", autocompletion=complete.runs, metavar="RUN..."
+    ),
+]
+Selection = Annotated[
+    list[str],
+    typer.Argument(
+        help="Runs, or conditions that choose them, such as state:running subject:mixmas age>2d.",
+        autocompletion=complete.runs,
+        metavar="RUN|CONDITION...",
+    ),
+]
+Conditions = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Only runs for which all hold: kind:search state:running tag:x val/accuracy>0.7 age<2d, or text.",
+        metavar="[CONDITION]...",
+        autocompletion=complete.conditions,
+    ),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.", metavar="FILE")
+]

@@ -1,0 +1,1 @@
+"""The commands of `mmfuse runs`, one subject a file."""

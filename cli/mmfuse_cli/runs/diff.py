@@ -1,0 +1,82 @@
+"""`mmfuse runs diff`: where the settings and results of runs differ."""
+
+from __future__ import annotations
+
+import json as codec
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmfuse.errors import BadSpec
+from mmfuse_cli.access import open_store
+from mmfuse_cli.lazy import examples
+from mmfuse_cli.parameters import Home, Json, Runs
+from mmfuse_cli.render import out_json, out_painted, say, width
+from mmfuse_cli.table import Column, draw
+from mmfuse_tui.wording import number
+
+if TYPE_CHECKING:
+    from mmfuse_runs.folder import RunFolder
+
+ABSENT = ""
+
+
+@examples("mmfuse runs diff 7f3a 91bc", "mmfuse runs diff 7f3a latest --all")
+def diff(
+    runs: Runs,
+    everything: Annotated[bool, typer.Option("--all", help="Show what is equal, too.")] = False,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Show where the settings and results of runs differ.
+
+    Settings first, then how the last attempts were started (versions, git, device), then results.
+    """
+    store = open_store(home, read_only=True)
+    ids = [store.find(run) for run in runs]
+    if len(set(ids)) < 2:
+        raise BadSpec(f"a difference needs two runs, got {len(set(ids))}", "mmfuse runs diff RUN RUN")
+    facts = [_facts(store.folder(run_id), dict(store.record(run_id).metrics)) for run_id in ids]
+    rows = differing(facts, everything=everything)
+    if json:
+        out_json({"runs": ids, "differences": rows})
+        return
+    if not rows:
+        say("no difference")
+        return
+    columns = [Column("key", ""), *(Column(run_id, run_id) for run_id in ids)]
+    cells = [
+        {"key": key} | {run: _shown(value) for run, value in zip(ids, values, strict=True)}
+        for key, values in rows.items()
+    ]
+    out_painted(draw(columns, cells, width=width()))
+
+
+def differing(facts: Sequence[Mapping[str, Any]], *, everything: bool = False) -> dict[str, list[Any]]:
+    """For every key on which ``facts`` do not agree (or for all), the value of each; absent ones are empty."""
+    keys = dict.fromkeys(key for values in facts for key in values)
+    rows = {key: [values.get(key, ABSENT) for values in facts] for key in keys}
+    return {key: values for key, values in rows.items() if everything or any(value != values[0] for value in values)}
+
+
+def flattened(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested groups as one level with dotted keys; lists stay whole."""
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= flattened(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item}
+    return flat
+
+
+def _facts(folder: RunFolder, metrics: Mapping[str, float]) -> dict[str, Any]:
+    attempts = folder.launch().get("attempts") or [{}]
+    started = {key: attempts[-1].get(key) for key in ("mmfuse", "python", "host", "device", "git")}
+    result = (folder.exit() or {}).get("result") or {}
+    told = {f"result.{key}": result[key] for key in ("fingerprint", "architecture_key", "parameters") if key in result}
+    return {**flattened(folder.spec()), **flattened(started, "started."), **told, **metrics}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return number(value)
+    return value if isinstance(value, str) else codec.dumps(value, ensure_ascii=False)

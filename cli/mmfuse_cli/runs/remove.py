@@ -1,0 +1,82 @@
+"""`mmfuse runs rm, gc`: removing runs, named or by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmfuse.errors import BadSpec, RunBusy
+from mmfuse_cli.access import confirm, matcher, open_store, select
+from mmfuse_cli.lazy import examples
+from mmfuse_cli.parameters import Conditions, DryRun, Home, Selection, Yes
+from mmfuse_cli.render import out, say
+
+if TYPE_CHECKING:
+    from mmfuse_runs.records import RunRecord
+    from mmfuse_runs.store import RunStore
+
+
+@examples("mmfuse runs rm 7f3a", "mmfuse runs rm state:crashed,killed 'age>7d' --dry-run")
+def rm(runs: Selection, dry_run: DryRun = False, yes: Yes = False, home: Home = None) -> None:
+    """Remove runs and all their files.
+
+    Live runs are refused. There is no way back, so this asks first.
+    """
+    store = open_store(home)
+    chosen = select(store, runs)
+    live = [record.id for record in chosen if record.live]
+    if live:
+        raise RunBusy(f"run {live[0]} is still going on", f"mmfuse runs kill {live[0]}")
+    _remove(store, chosen, dry_run=dry_run, yes=yes)
+
+
+@examples("mmfuse runs gc --older 30d --dry-run", "mmfuse runs gc --shorter 60s state:crashed,cancelled")
+def gc(
+    conditions: Conditions = None,
+    older: Annotated[
+        str | None, typer.Option("--older", help="Only runs made longer ago than this: 30d, 12h.", metavar="TIME")
+    ] = None,
+    shorter: Annotated[
+        str | None, typer.Option("--shorter", help="Only runs that worked less than this: 60s, 5m.", metavar="TIME")
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    home: Home = None,
+) -> None:
+    """Remove runs by age, length and state.
+
+    Live and starred runs always stay. At least one rule is needed.
+    """
+    if not conditions and older is None and shorter is None:
+        raise BadSpec("no rule says which runs may go", "mmfuse runs gc --older 30d --dry-run")
+    store = open_store(home)
+    rules = [*(conditions or ()), *([f"age>={older}"] if older else ())]
+    # Turned around, so that runs which never began to work count as short.
+    rules += [f"-seconds>={shorter}"] if shorter else []
+    meets = matcher(rules)
+    chosen = [record for record in store.records() if not record.live and not record.starred and meets(record)]
+    if not chosen:
+        say("nothing to remove")
+        return
+    _remove(store, chosen, dry_run=dry_run, yes=yes)
+
+
+def _remove(store: RunStore, records: Sequence[RunRecord], *, dry_run: bool, yes: bool) -> None:
+    size = sum(_bytes(store.folder(record.id).path) for record in records)
+    for record in records if dry_run or not yes else ():
+        say(f"{record.id} ({record.state})")
+    what = f"{len(records)} run{'s' * (len(records) > 1)} ({size / 1e6:.1f} MB)"
+    if dry_run:
+        say(f"would remove {what}")
+        return
+    confirm(f"Remove {what} for good?", yes=yes)
+    for record in records:
+        store.remove(record.id)
+        out(record.id)
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,61 @@
+"""`mmfuse runs rerun`: a new run from the settings of an old one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mmfuse.errors import BadSpec
+from mmfuse_cli.access import open_store
+from mmfuse_cli.lazy import examples
+from mmfuse_cli.parameters import DataRoot, Detach, Device, DryRun, Home, Json, Name, Run, Settings, Tags
+from mmfuse_cli.render import say
+
+
+@examples("mmfuse runs rerun latest", "mmfuse runs rerun 7f3a --seed 1 --set fit.epochs=50")
+def rerun(
+    run: Run,
+    settings: Settings = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Root of all random numbers [the old run's].")] = None,
+    device: Device = "auto",
+    name: Name = "",
+    tags: Tags = None,
+    detach: Detach = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    home: Home = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Start a new run with the settings of an old one.
+
+    Without --set and --seed it repeats the old run exactly.
+    """
+    from mmfuse.spec import EvalSpec, SearchSpec, resolve_search, resolve_train, spec_from_json
+    from mmfuse_cli.specs import all_settings, command_of
+    from mmfuse_cli.starting import Label, Manner, Placement, start_and_follow
+
+    store = open_store(home)
+    spec = spec_from_json(store.folder(store.find(run)).spec())
+    chosen_seed = spec.seed if seed is None else seed
+    if isinstance(spec, EvalSpec):
+        if settings or seed is not None:
+            raise BadSpec("a measurement has no settings to change", "mmfuse eval checkpoint --help")
+    elif isinstance(spec, SearchSpec):
+        words = [*all_settings(spec), *(settings or ())]
+        spec = resolve_search(
+            spec.search, spec.dataset, settings=words, seed=chosen_seed, train=spec.train, test=spec.test
+        )
+    else:
+        words = [*all_settings(spec), *(settings or ())]
+        spec = resolve_train(
+            spec.family, spec.dataset, settings=words, seed=chosen_seed, test=spec.test, source=spec.source
+        )
+    say(command_of(spec))
+    start_and_follow(
+        store,
+        spec,
+        placement=Placement(device, data_root),
+        label=Label(name, tags or ()),
+        manner=Manner(detach, dry_run, json),
+    )

@@ -1,0 +1,39 @@
+"""`mmfuse runs resume`: the next attempt of a run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mmfuse_cli.access import open_store
+from mmfuse_cli.lazy import examples
+from mmfuse_cli.parameters import DataRoot, Detach, Home, Json, Run
+from mmfuse_cli.render import out, out_json, say
+
+
+@examples("mmfuse runs resume latest", "mmfuse runs resume 7f3a --detach")
+def resume(
+    run: Run,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N [as before].")] = None,
+    detach: Detach = False,
+    json: Json = False,
+    home: Home = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Go on with a run that was stopped or has crashed.
+
+    It goes on from what it saved, as the next attempt of the same run, and ends with the numbers of a run that was
+    never interrupted.
+    """
+    from mmfuse_cli.starting import follow_and_leave
+    from mmfuse_runs import control
+
+    store = open_store(home)
+    run_id = store.find(run)
+    control.resume(store, run_id, device=device, data_root=data_root)
+    if detach:
+        out_json({"run": run_id}) if json else out(run_id)
+        return
+    say(f"run {run_id} goes on")
+    follow_and_leave(store, run_id, json=json)

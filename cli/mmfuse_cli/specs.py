@@ -1,0 +1,95 @@
+"""Specs seen from the command line: what they are about, and the settings that would make them again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from mmfuse.options import Options
+from mmfuse.registry import DATASETS, MODELS, SEARCHES
+from mmfuse.spec import EvalSpec, FitOptions, SearchSpec, TrainSpec
+
+Spec: TypeAlias = SearchSpec | TrainSpec | EvalSpec
+
+
+def subject_of(spec: Spec) -> str:
+    """The search, model family or, for a measurement, the split: the second part of a run's id."""
+    if isinstance(spec, SearchSpec):
+        return spec.search
+    return spec.family if isinstance(spec, TrainSpec) else f"eval-{spec.split}"
+
+
+def data_and_fit(spec: Spec) -> list[str]:
+    """The dataset's options and those of training, as ``--set`` arguments that give the same ones again."""
+    fit = {} if isinstance(spec, EvalSpec) else spec.fit.model_dump(mode="json")
+    return [*_assignments(spec.data, "data."), *_assignments(fit, "fit.")]
+
+
+def all_settings(spec: SearchSpec | TrainSpec) -> list[str]:
+    """Every setting of ``spec`` as ``--set`` arguments."""
+    own = spec.options if isinstance(spec, SearchSpec) else spec.params
+    return [*_assignments(own), *data_and_fit(spec)]
+
+
+def command_of(spec: Spec) -> str:
+    """The shell command that starts a run of the same spec, with no more settings than needed."""
+    if isinstance(spec, EvalSpec):
+        words = ["eval", "checkpoint", spec.source or spec.checkpoint, "--split", spec.split]
+        return shlex.join(["mmfuse", *words, *_set(_changed(spec.data, DATASETS, spec.dataset), "data.")])
+    if isinstance(spec, SearchSpec):
+        words, own = ["search", spec.search], _changed(spec.options, SEARCHES, spec.search)
+    else:
+        words, own = ["train", spec.family], _changed(spec.params, MODELS, spec.family)
+    fit = _difference(spec.fit.model_dump(mode="json"), FitOptions().model_dump(mode="json"))
+    settings = [*_set(own), *_set(_changed(spec.data, DATASETS, spec.dataset), "data."), *_set(fit, "fit.")]
+    return shlex.join(["mmfuse", *words, "--dataset", spec.dataset, *_switches(spec), *settings])
+
+
+def _switches(spec: SearchSpec | TrainSpec) -> list[str]:
+    switches = ["--seed", str(spec.seed)] if spec.seed else []
+    if isinstance(spec, SearchSpec) and not spec.train:
+        switches.append("--no-train")
+    return switches if spec.test else [*switches, "--no-test"]
+
+
+def _changed(values: Mapping[str, Any], registry: Any, name: str) -> dict[str, Any]:
+    """What of ``values`` differs from the defaults of the registered thing; all of it where there are none."""
+    declaration = registry.declaration(name)
+    model: type[Options] = getattr(declaration, "Options", None) or declaration.Params
+    try:
+        defaults = model().model_dump(mode="json")
+    except ValueError:  # some field has no default
+        defaults = {}
+    return _difference(values, defaults)
+
+
+def _difference(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of ``values`` that differ from ``defaults``, dotted where both hold groups."""
+    changed: dict[str, Any] = {}
+    for key, value in values.items():
+        default = defaults.get(key)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            changed |= {f"{key}.{below}": item for below, item in _difference(value, default).items()}
+        elif key not in defaults or value != default:
+            changed[key] = value
+    return changed
+
+
+def _set(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    return [word for assignment in _assignments(values, prefix) for word in ("--set", assignment)]
+
+
+def _assignments(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    return [f"{prefix}{key}={_spelled(value)}" for key, value in values.items()]
+
+
+def _spelled(value: Any) -> str:
+    """``value`` as ``--set`` reads it back: bare text where JSON would not change it, else JSON."""
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value, ensure_ascii=False)
