@@ -99,17 +99,31 @@ def prepare(root: Path, *, progress: Progress = silent) -> Path:
 
 
 def build(
-    root: Path, *, mnist: Path, fsdd: Path, esc50: Path, seed: int = 0, workers: int = 1, progress: Progress = silent
+    root: Path,
+    *,
+    mnist: Path,
+    fsdd: Path,
+    esc50: Path,
+    seed: int = 0,
+    snr_db: float = 10.0,
+    split_by: Literal["take", "speaker"] = "take",
+    workers: int = 1,
+    progress: Progress = silent,
 ) -> Path:
     """Build AV-MNIST from folders that hold the three public sources; gives the folder.
 
+    ``snr_db`` is the speech's signal-to-noise ratio; ``split_by`` keeps takes or speakers apart between splits.
+
     Raises:
-        DataMissing, DataInvalid: when a source is absent or damaged, or AV-MNIST is there already.
+        BadSpec: when AV-MNIST is there already.
+        DataMissing, DataInvalid: when a source is absent or damaged.
     """
+    from mmfuse.data.avmnist_build import Plan
     from mmfuse.data.avmnist_build import build as build_files
 
+    plan = Plan(seed=seed, snr_db=snr_db, split_by=split_by)
     return build_files(
-        root / TASK.name, mnist=mnist, fsdd=fsdd, esc50=esc50, seed=seed, workers=workers, progress=progress
+        root / TASK.name, mnist=mnist, fsdd=fsdd, esc50=esc50, plan=plan, workers=workers, progress=progress
     )
 
 

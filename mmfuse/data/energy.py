@@ -19,7 +19,7 @@ _ROWS = 8192
 
 @dataclass(frozen=True)
 class Basis:
-    """Mean (P,) and strongest directions (k, P) of images of P pixels; ``kept`` is the directions' share of the variance."""
+    """Mean (P,) and strongest directions (k, P) of images of P pixels; ``kept`` is their share of the variance."""
 
     mean: NDArray[np.float64]
     directions: NDArray[np.float64]
