@@ -124,7 +124,7 @@ class Max(nn.Module):
 
 
 class BimodalGate(nn.Module):
-    """Gated unit of two modalities: z tanh(W1 x1) + (1 - z) tanh(W2 x2), z = sigmoid(Wz [x1, x2]) (GMU, section 3.1).
+    """Gated unit of two modalities: z tanh(W1 x1) + (1 - z) tanh(W2 x2), z = sigmoid(Wz [x1, x2]) (Arevalo et al.).
 
     At a position that only one modality has, the other's term is dropped.
 
@@ -151,7 +151,7 @@ class BimodalGate(nn.Module):
 
 
 class MultimodalGate(nn.Module):
-    """Gated unit of M modalities: sum over m of sigmoid(Wz_m [x1, ..., xM]) tanh(W_m x_m) (GMU, section 3.1).
+    """Gated unit of M modalities: sum over m of sigmoid(Wz_m [x1, ..., xM]) tanh(W_m x_m) (Arevalo et al.).
 
     At a position that only some modalities have, only their terms are added.
 

@@ -31,7 +31,7 @@ def prediction_loss(kind: TaskKind, logits: Tensor, target: Tensor, *, pos_weigh
 
 
 class MultiHeadLoss(nn.Module):
-    """Weighted sum of the prediction's loss and those of the unimodal heads (M2-Mixer, section on training).
+    """Weighted sum of the prediction's loss and those of the unimodal heads (M2-Mixer).
 
     total = scale * (w * L_prediction + (1 - w) / M * sum of L_m). With w = 1 / (M + 1) and scale = M + 1 that is the
     plain sum of all losses. After each validation epoch from number ``change_epoch`` on, w grows by ``change`` up

@@ -7,7 +7,7 @@ and the command line refuses an impossible choice before a process starts.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from mmfuse.task import ModalityKind
@@ -77,3 +77,11 @@ def fused_shape(
         sum(tokens) if fusion == "concat" else max(tokens),
         width if width is not None and align == "project" else max(shape.dim for shape in shapes),
     )
+
+
+def stages_problem(settings: Mapping[str, Sequence[object]]) -> str | None:
+    """Why per-stage ``settings`` do not belong together: each needs one value per stage. None when they do."""
+    lengths = {name: len(values) for name, values in settings.items()}
+    if len(set(lengths.values())) == 1:
+        return None
+    return "stages disagree: " + ", ".join(f"{name} has {length} values" for name, length in lengths.items())

@@ -120,7 +120,7 @@ class Hypernetwork(nn.Module):
 
 
 class HyperMixing(nn.Module):
-    """Mix across tokens with generated weights: LN(GELU(x^T W1) W2^T), W1 and W2 from x and positions (eq. 2-4).
+    """Mix across tokens with generated weights: LN(GELU(x^T W1) W2^T), W1 and W2 from x and positions.
 
     Shape: (B, N, E) -> (B, N, E).
     """

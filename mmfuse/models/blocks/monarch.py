@@ -70,7 +70,7 @@ from mmfuse.models.encoders import MixerEncoder, build_stem
 
 
 class MonarchMatrix(nn.Module):
-    """Multiply vectors by a Monarch matrix T R T L T: L, R block-diagonal, T the transpose permutation (section 3.1).
+    """Multiply vectors by a Monarch matrix T R T L T: L, R block-diagonal, T the transpose permutation.
 
     A vector of length s^2 is seen as an s x s matrix, where T is the matrix transpose. Other lengths are filled with
     zeros up to the next square, and the product is cut back.
