@@ -1,0 +1,122 @@
+"""The dashboard's application: screens, keys that work everywhere, notices."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from mmfuse_runs.store import RunStore
+from mmfuse_tui.bindings import help_rows
+from mmfuse_tui.feed import Feed
+from mmfuse_tui.palette import RunsProvider
+from mmfuse_tui.reader import RunRead, SparksRead, Store, StoreRead
+from mmfuse_tui.runs_screen import RunsScreen
+from mmfuse_tui.snapshot import notices
+from mmfuse_tui.themes import DARK, FALLBACKS, THEMES
+from mmfuse_tui.verbs import Control, StoreControl
+
+
+class Dashboard(App[None]):
+    """Look at the runs of one home, and press."""
+
+    TITLE = "mmfuse"
+    CSS_PATH = "dashboard.tcss"
+    COMMANDS = App.COMMANDS | {RunsProvider}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "help", "Help", tooltip="Every key", id="app.help"),
+        Binding("q", "quit", "Quit", tooltip="Leave the dashboard; runs go on", id="app.quit"),
+        Binding("S", "screenshot", "Screenshot", show=False, tooltip="Save the screen as SVG", id="app.screenshot"),
+    ]
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        control: Control | None = None,
+        clock: Callable[[], float] = time.time,
+        read_only: bool = False,
+    ) -> None:
+        super().__init__()
+        self._store = store
+        self._control = control or StoreControl(store.home)
+        self._clock = clock
+        self.feed = Feed(self, store, read_only=read_only)
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = DARK.name
+
+    def get_default_screen(self) -> Screen[None]:
+        """The runs."""
+        return RunsScreen(self.feed, self._control, home=self._store.home, clock=self._clock)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our variables under themes that do not define them."""
+        return FALLBACKS
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Every action that is possible now, then Textual's own."""
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if active.enabled and binding.id and binding.id.partition(".")[0] in ("run", "runs", "view", "app"):
+                words = binding.tooltip or binding.description
+                yield SystemCommand(binding.description, words, self._runner(active.node, binding.action))
+        yield from (command for command in super().get_system_commands(screen) if command.title == "Theme")
+
+    def on_mount(self) -> None:
+        """Start reading once there is something to draw on."""
+        self.feed.start()
+
+    def on_unmount(self) -> None:
+        """The reader ends with the screen; runs do not notice."""
+        self.feed.stop()
+
+    def on_store_read(self, message: StoreRead) -> None:
+        """Say what ended, then show the listing."""
+        for notice in notices(self.feed.store, message.snapshot):
+            severity = "error" if notice.failed else "information"
+            self.notify(notice.message, title=notice.title, severity=severity, markup=False)  # type: ignore[arg-type]
+        self.feed.take(message)
+
+    def on_run_read(self, message: RunRead) -> None:
+        """Show the run."""
+        self.feed.take(message)
+
+    def on_sparks_read(self, message: SparksRead) -> None:
+        """Show the sparklines."""
+        self.feed.take(message)
+
+    def action_help(self) -> None:
+        """Every key."""
+        if isinstance(self.screen, RunsScreen):
+            self.screen.open_help([("Everywhere", help_rows(self, self.BINDINGS))])
+
+    def action_screenshot(self, filename: str | None = None, path: str | None = None) -> None:
+        """Save the screen as SVG in the current folder."""
+        name = filename or datetime.fromtimestamp(self._clock()).strftime("mmfuse-%Y%m%d-%H%M%S.svg")
+        try:
+            saved = self.save_screenshot(name, path=path or str(Path.cwd()))
+        except OSError as error:
+            self.notify(f"the screen could not be saved: {error}", severity="error", markup=False)
+        else:
+            self.notify(f"saved {saved}", markup=False)
+
+    def _runner(self, node: object, action: str) -> Callable[[], object]:
+        async def carry_out() -> None:
+            await self.run_action(action, node)  # type: ignore[arg-type]
+
+        return carry_out
+
+
+def run(home: Path, *, read_only: bool = False) -> None:
+    """Show the dashboard of ``home`` until the user quits.
+
+    ``read_only`` changes nothing on disk: not the index, not a run.
+    """
+    Dashboard(RunStore(home, read_only=read_only), read_only=read_only).run()

@@ -1,0 +1,49 @@
+"""Ranges and ticks of a chart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from mmfuse_tui import wording
+
+
+def nice_step(length: float, *, at_most: int) -> float:
+    """The smallest of 1, 2, 2.5, 5 times a power of ten that divides ``length`` into ``at_most`` parts or fewer."""
+    raw = length / max(1, at_most)
+    power = 10.0 ** math.floor(math.log10(raw))
+    return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * (1 - 1e-9))
+
+
+def ticks(low: float, high: float, *, at_most: int) -> tuple[float, ...]:
+    """Round values within [low, high], evenly spaced, ``at_most`` + 1 or fewer."""
+    if not high > low or at_most < 1:
+        return ()
+    step = nice_step(high - low, at_most=at_most)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return tuple(index * step for index in range(first, last + 1))
+
+
+def tick_labels(values: Iterable[float]) -> tuple[str, ...]:
+    """Labels of one axis, all with the decimals that the finest difference needs."""
+    marks = tuple(values)
+    if not marks:
+        return ()
+    largest = max(abs(mark) for mark in marks)
+    step = marks[1] - marks[0] if len(marks) > 1 else largest or 1.0
+    if largest >= 10_000:
+        return tuple(wording.count(mark) if mark >= 0 else "-" + wording.count(-mark) for mark in marks)
+    if largest and largest < 1e-3:
+        return tuple("0" if mark == 0 else f"{mark:.0e}".replace("e-0", "e-") for mark in marks)
+    decimals = next((n for n in range(12) if abs(step * 10**n - round(step * 10**n)) < 1e-6), 12)
+    return tuple(f"{mark:.{decimals}f}" for mark in marks)
+
+
+def padded(low: float, high: float, *, share: float = 0.06) -> tuple[float, float]:
+    """A range somewhat wider than the data, so that curves do not touch the frame; never empty."""
+    if high > low:
+        margin = (high - low) * share
+        return low - margin, high + margin
+    margin = abs(low) * 0.1 or 1.0
+    return low - margin, high + margin

@@ -1,0 +1,80 @@
+"""Which charts a run has, from its metrics and trials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mmfuse.report import TrialRecord
+from mmfuse_tui.curves import ChartData, Curve, group_names, make_curve
+
+if TYPE_CHECKING:
+    from mmfuse_runs.tail import Block, MetricsTable
+
+ASCENDING = ("accuracy", "f1", "auc", "auroc", "precision", "recall", "map", "correlation", "r2")
+"""Words in the names of metrics that are better when higher."""
+DESCENDING = ("loss", "error", "mae", "mse", "perplexity")
+"""Words in the names of metrics that are better when lower."""
+
+
+def run_charts(
+    table: MetricsTable, trials: Sequence[TrialRecord], *, metric: str, maximize: bool
+) -> tuple[ChartData, ...]:
+    """The search's scores first, then a chart per measured thing, the run's own metric leading.
+
+    While a search has no metrics of its own the charts are those of its newest trial.
+    """
+    charts = [score_chart(trials, metric=metric, maximize=maximize)] if trials else []
+    trial = None
+    if not table.names() and table.trials():
+        trial = table.trials()[-1]
+    blocks = [block for of_trial, _, block in table.blocks() if of_trial == trial]
+    for group, names in group_names(table.names(trial), first=metric):
+        curves = tuple(_curve(name, blocks) for name in names)
+        title = group if trial is None else f"{group} of trial {trial}"
+        version = (-1 if trial is None else trial, *(curve.points for curve in curves))
+        charts.append(ChartData(title, curves, "step", _direction(group), version))
+    return tuple(charts)
+
+
+def score_chart(trials: Sequence[TrialRecord], *, metric: str, maximize: bool) -> ChartData:
+    """A search's course: every trial's score, and the best so far; a failed trial is marked as no number."""
+    ended = [trial for trial in trials if trial.status not in ("running", "skipped")]
+    numbers = [float(trial.number) for trial in ended]
+    scores = [float("nan") if trial.score is None else trial.score for trial in ended]
+    steps, best = _staircase(numbers, scores, maximize=maximize)
+    curves = (make_curve("trial", numbers, scores, scattered=True), make_curve("best", steps, best))
+    return ChartData(f"{metric or 'score'} by trial", curves, "trial", maximize, (len(trials), len(ended)))
+
+
+def _staircase(numbers: Sequence[float], scores: Sequence[float], *, maximize: bool) -> tuple[list[float], list[float]]:
+    """The best score so far as a line of steps."""
+    steps: list[float] = []
+    best: list[float] = []
+    for number, score in zip(numbers, scores, strict=True):
+        if score != score:
+            continue
+        reached = score if not best else max(best[-1], score) if maximize else min(best[-1], score)
+        if best and reached != best[-1]:
+            steps.append(number)
+            best.append(best[-1])
+        steps.append(number)
+        best.append(reached)
+    return steps, best
+
+
+def _curve(name: str, blocks: Sequence[Block]) -> Curve:
+    """One metric out of the table's columns; whole columns are copied, never single numbers."""
+    import numpy as np
+
+    holding = [block for block in blocks if name in block.values]
+    steps = np.concatenate([np.array(block.steps, dtype=np.float64) for block in holding])
+    values = np.concatenate([np.array(block.values[name], dtype=np.float64) for block in holding])
+    return make_curve(name, steps, values)
+
+
+def _direction(group: str) -> bool | None:
+    """Whether up is good; None for things that are neither, such as a learning rate."""
+    if any(word in group for word in DESCENDING):
+        return False
+    return True if any(word in group for word in ASCENDING) else None

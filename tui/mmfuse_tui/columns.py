@@ -1,0 +1,82 @@
+"""Columns of a table: what stands in a cell, how wide it is, and which columns go first when there is no room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from rich.cells import cell_len
+
+from mmfuse_tui.clean import fit
+
+Item = TypeVar("Item")
+Piece = tuple[str, str]
+"""Text and the component class that colours it ("" for the row's own style)."""
+
+
+@dataclass(frozen=True)
+class Column(Generic[Item]):
+    """One column.
+
+    ``width`` cells are the least it is useful with, ``most`` the widest it may grow; ``rank`` says how long it stays
+    when the table gets narrow (0 always, higher ranks leave first). ``pieces`` gives the cell of an item at a width.
+    """
+
+    name: str
+    title: str
+    pieces: Callable[[Item, int], Sequence[Piece]]
+    width: int
+    rank: int
+    most: int = 0
+    right: bool = False
+
+
+def choose_columns(columns: Sequence[Column[Item]], room: int, *, gap: int) -> tuple[tuple[Column[Item], int], ...]:
+    """The columns that fit into ``room`` cells, in order, each with its width.
+
+    Columns join in the order of their rank until the next one does not fit; what is left is shared evenly among those
+    that may grow.
+    """
+    chosen: list[Column[Item]] = []
+    used = -gap
+    for column in sorted(columns, key=lambda column: column.rank):
+        if chosen and used + gap + column.width > room:
+            break
+        chosen.append(column)
+        used += gap + column.width
+    widths = _grow({column.name: (column.width, column.most) for column in chosen}, room - used)
+    return tuple((column, widths[column.name]) for column in columns if column in chosen)
+
+
+def _grow(limits: dict[str, tuple[int, int]], spare: int) -> dict[str, int]:
+    widths = {name: width for name, (width, _) in limits.items()}
+    while spare > 0:
+        growing = [name for name, (_, most) in limits.items() if widths[name] < most]
+        if not growing:
+            break
+        share = max(1, spare // len(growing))
+        for name in growing:
+            step = min(share, limits[name][1] - widths[name], spare)
+            widths[name] += step
+            spare -= step
+    return widths
+
+
+def fit_pieces(pieces: Iterable[Piece], width: int, *, right: bool = False) -> list[Piece]:
+    """The pieces in exactly ``width`` cells, cut with an ellipsis or padded."""
+    kept: list[Piece] = []
+    room = width
+    pending = [piece for piece in pieces if piece[0]]
+    for index, (text, style) in enumerate(pending):
+        used = cell_len(text)
+        is_last = index == len(pending) - 1
+        if used > room or (used == room and not is_last):
+            kept.append((fit(text if is_last or used > room else text + " ", room), style))
+            room = 0
+            break
+        kept.append((text, style))
+        room -= used
+    if room:
+        kept.insert(0 if right else len(kept), (" " * room, ""))
+    return kept

@@ -1,0 +1,60 @@
+"""Where the screens get their snapshots: the reader's messages, published to whoever subscribed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from textual.app import App
+from textual.signal import Signal
+
+from mmfuse_tui.reader import Reader, RunRead, SparksRead, Store, StoreRead
+from mmfuse_tui.snapshot import RunSnapshot, StoreSnapshot
+
+
+class Feed:
+    """The latest snapshots and three signals; screens say what they look at.
+
+    ``sparks`` is one dictionary that is updated in place, so that columns can hold on to it.
+    """
+
+    def __init__(self, app: App[Any], store: Store, *, read_only: bool) -> None:
+        self.store = StoreSnapshot(loaded=False)
+        self.run: RunSnapshot | None = None
+        self.sparks: dict[str, tuple[float, ...]] = {}
+        self.store_changed: Signal[StoreSnapshot] = Signal(app, "store changed")
+        self.run_changed: Signal[RunSnapshot] = Signal(app, "run changed")
+        self.sparks_changed: Signal[None] = Signal(app, "sparks changed")
+        self._reader = Reader(store, app.post_message, read_only=read_only)
+
+    def start(self) -> None:
+        """Begin reading."""
+        self._reader.start()
+
+    def stop(self) -> None:
+        """End reading."""
+        self._reader.stop()
+
+    def watch(self, run_id: str | None) -> None:
+        """The run whose details are wanted."""
+        self._reader.watch(run_id)
+
+    def show(self, run_ids: Iterable[str]) -> None:
+        """The runs whose sparklines are wanted."""
+        self._reader.show(run_ids)
+
+    def refresh(self) -> None:
+        """Look at the store at once."""
+        self._reader.refresh()
+
+    def take(self, message: StoreRead | RunRead | SparksRead) -> None:
+        """Keep what the reader posted and tell the subscribers."""
+        if isinstance(message, StoreRead):
+            self.store = message.snapshot
+            self.store_changed.publish(message.snapshot)
+        elif isinstance(message, RunRead):
+            self.run = message.snapshot
+            self.run_changed.publish(message.snapshot)
+        else:
+            self.sparks.update(message.sparks)
+            self.sparks_changed.publish(None)

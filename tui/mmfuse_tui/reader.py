@@ -1,0 +1,213 @@
+"""The one thread that reads the store.
+
+It polls, parses and thins, and posts snapshots that are never changed afterwards. A snapshot that the screen has not
+looked at yet is replaced by the next one of its kind, so a slow terminal never falls behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from textual.message import Message
+
+from mmfuse.errors import MmfuseError
+from mmfuse_runs.folder import RunFolder
+from mmfuse_tui.run_reader import RunReader, signature, sparkline_values
+from mmfuse_tui.snapshot import RunSnapshot, StoreSnapshot
+
+if TYPE_CHECKING:
+    from mmfuse_runs.records import RunRecord
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+"""Pause between two looks at the watched run: less than half of the half second a number may take to the screen."""
+IDLE_SECONDS = 1.0
+"""Pause between two listings while no run is live; a new run appears within it."""
+LIVE_SHARE, IDLE_SHARE = 0.05, 0.02
+"""Largest share of a core that listing may take: with very many runs the pauses get longer."""
+SPARK_SECONDS = 0.03
+"""Longest time per look that goes into sparklines."""
+SPARK_BYTES = 4_000_000
+"""Journals larger than this get no sparkline: reading them would hold up what the user looks at."""
+SPARK_POINTS = 12
+"""Values of a sparkline: the width of its column."""
+
+
+class Store(Protocol):
+    """What the dashboard needs of a run store."""
+
+    home: Path
+
+    def records(self) -> list[RunRecord]:
+        """All runs, newest first."""
+
+
+class _Latest(Message):
+    """A message that makes an unread one of its kind pointless."""
+
+    def can_replace(self, message: Message) -> bool:
+        return type(message) is type(self)
+
+
+class StoreRead(_Latest):
+    """The listing changed."""
+
+    def __init__(self, snapshot: StoreSnapshot) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+
+
+class RunRead(_Latest):
+    """Something of the watched run changed."""
+
+    def __init__(self, snapshot: RunSnapshot) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+
+
+class SparksRead(_Latest):
+    """Sparklines by run id; always all that are known."""
+
+    def __init__(self, sparks: dict[str, tuple[float, ...]]) -> None:
+        super().__init__()
+        self.sparks = sparks
+
+
+class Reader:
+    """Looks at the store whenever `POLL_SECONDS` passed or somebody woke it, and posts what changed."""
+
+    def __init__(self, store: Store, post: Callable[[Message], object], *, read_only: bool = False) -> None:
+        self._store = store
+        self._post = post
+        self._read_only = read_only
+        self._snapshot = StoreSnapshot(loaded=False)
+        self._list_at = 0.0
+        self._watched: str | None = None
+        self._run_reader: RunReader | None = None
+        self._seen_run: RunRecord | None = None
+        self._visible: tuple[str, ...] = ()
+        self._sparks: dict[str, tuple[float, ...]] = {}
+        self._spark_signatures: dict[str, object] = {}
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="store-reader", daemon=True)
+
+    def start(self) -> None:
+        """Begin reading."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End reading; returns once the thread has ended."""
+        self._stopped.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def watch(self, run_id: str | None) -> None:
+        """The run whose details are wanted from now on."""
+        if run_id != self._watched:
+            self._watched = run_id
+            self._wake.set()
+
+    def show(self, run_ids: Iterable[str]) -> None:
+        """The runs whose sparklines are on the screen."""
+        visible = tuple(run_ids)
+        if visible != self._visible:
+            self._visible = visible
+            self._wake.set()
+
+    def refresh(self) -> None:
+        """Look again at once, whatever the files say: an action was just asked for."""
+        self._list_at = 0.0
+        self._wake.set()
+
+    def step(self) -> None:
+        """One look: the listing when it is due, the watched run, and sparklines."""
+        if time.monotonic() >= self._list_at:
+            self._list()
+        self._look_at_run()
+        self._look_at_sparks()
+
+    def _loop(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.step()
+            except Exception:
+                # The dashboard must outlive anything a damaged folder can do; the next look may be fine.
+                logger.exception("reading the store failed")
+            self._wake.wait(POLL_SECONDS)
+            self._wake.clear()
+
+    def _list(self) -> None:
+        began = time.monotonic()
+        try:
+            runs, problem = tuple(self._store.records()), self._missing_home()
+        except (MmfuseError, OSError) as error:
+            runs, problem = self._snapshot.runs, str(error)
+        self._publish(StoreSnapshot(runs, self._is_read_only(), problem))
+        ended = time.monotonic()
+        pause, share = (POLL_SECONDS, LIVE_SHARE) if any(run.live for run in runs) else (IDLE_SECONDS, IDLE_SHARE)
+        self._list_at = ended + max(pause, (ended - began) / share)
+
+    def _publish(self, snapshot: StoreSnapshot) -> None:
+        if snapshot != self._snapshot:
+            self._snapshot = snapshot
+            self._post(StoreRead(snapshot))
+
+    def _is_read_only(self) -> bool:
+        return self._read_only or not os.access(self._store.home, os.W_OK)
+
+    def _missing_home(self) -> str:
+        return "" if self._store.home.is_dir() else f"the home folder {self._store.home} is not there (any more)"
+
+    def _look_at_run(self) -> None:
+        if self._watched is None:
+            self._run_reader = None
+            return
+        run = self._snapshot.by_id.get(self._watched)
+        if self._run_reader is None or self._run_reader.folder.id != self._watched:
+            self._run_reader = RunReader(self._folder(self._watched))
+        elif run is not None and not run.live and run == self._seen_run:
+            return
+        self._seen_run = run
+        snapshot = self._run_reader.poll(run)
+        if snapshot is not None:
+            self._post(RunRead(snapshot))
+
+    def _look_at_sparks(self) -> None:
+        """Sparklines of visible runs whose journals changed, as many as the time allows."""
+        deadline = time.monotonic() + SPARK_SECONDS
+        found = {}
+        for run_id in self._visible:
+            if time.monotonic() > deadline:
+                self._wake.set()
+                break
+            values = self._new_spark(run_id)
+            if values is not None:
+                found[run_id] = values
+        if found:
+            self._sparks = self._sparks | found
+            self._post(SparksRead(self._sparks))
+
+    def _new_spark(self, run_id: str) -> tuple[float, ...] | None:
+        run = self._snapshot.by_id.get(run_id)
+        if run is None or run.damaged:
+            return None
+        folder = self._folder(run_id)
+        journal = folder.path / ("events.jsonl" if run.kind == "search" else "metrics.jsonl")
+        found = signature(journal)
+        if found is None or found == self._spark_signatures.get(run_id):
+            return None
+        self._spark_signatures[run_id] = found
+        return tuple(sparkline_values(folder, run, points=SPARK_POINTS)) if found[1] <= SPARK_BYTES else None
+
+    def _folder(self, run_id: str) -> RunFolder:
+        """The folder of a run, there or not: one that vanished is shown as a problem, it raises nothing."""
+        return RunFolder(self._store.home / "runs" / run_id)

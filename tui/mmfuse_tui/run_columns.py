@@ -1,0 +1,142 @@
+"""The columns of the run table, and the orders it can be sorted in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mmfuse_tui import wording
+from mmfuse_tui.clean import clean
+from mmfuse_tui.columns import Column, Piece
+from mmfuse_tui.states import look_of
+
+if TYPE_CHECKING:
+    from mmfuse_runs.records import RunRecord
+
+Clock = Callable[[], float]
+
+
+def run_columns(clock: Clock, sparks: Mapping[str, tuple[float, ...]]) -> tuple[Column[RunRecord], ...]:
+    """All columns in the order shown; ``sparks`` is read at every drawing.
+
+    As a table gets narrower they leave in this order: device, tags, time, metric, parameters, trend, kind, time left,
+    dataset; state, name, best score, progress and age stay.
+    """
+    return (
+        Column("state", "State", _state, 11, 0),
+        Column("kind", "Kind", lambda run, _: [(clean(run.kind), "cell--dim")], 6, 7),
+        Column("name", "Name", _name, 15, 1, most=46),
+        Column("dataset", "Dataset", _dataset, 18, 5, most=24),
+        Column("score", "Best", _score, 8, 2, right=True),
+        Column("metric", "Metric", lambda run, _: [(clean(run.metric), "cell--dim")], 12, 10, most=16),
+        Column(
+            "trend",
+            "Trend",
+            lambda run, width: [(wording.sparkline(sparks.get(run.id, ()), width), "cell--accent")],
+            12,
+            8,
+        ),
+        Column("progress", "Progress", _progress, 11, 3, most=18),
+        Column("eta", "Left", lambda run, _: [(_eta(run), "")], 6, 6, right=True),
+        Column("params", "Params", lambda run, _: [(wording.count(run.parameters), "")], 6, 9, right=True),
+        Column("time", "Time", lambda run, _: [(_time(run, clock()), "cell--dim")], 7, 11, right=True),
+        Column("age", "Age", lambda run, _: [(wording.age(clock() - run.created), "cell--dim")], 4, 4, right=True),
+        Column("tags", "Tags", lambda run, _: [(clean(" ".join(run.tags)), "cell--dim")], 10, 12, most=28),
+        Column("device", "Device", lambda run, _: [(clean(run.device or ""), "cell--dim")], 6, 13, most=8),
+    )
+
+
+@dataclass(frozen=True)
+class Order:
+    """A way to sort runs: the column it belongs to, what it is called, and what it compares.
+
+    A key of None puts the run last in either direction; ``group`` keeps apart what must not be compared.
+    """
+
+    column: str
+    words: str
+    key: Callable[[RunRecord], Any]
+    descending: bool = True
+    group: Callable[[RunRecord], Any] = lambda run: ()
+
+    def apply(self, runs: Iterable[RunRecord], *, reverse: bool = False) -> tuple[RunRecord, ...]:
+        """The runs in this order; equal ones stay newest first."""
+        runs = list(runs)
+        known = [run for run in runs if self.key(run) is not None]
+        known.sort(key=self.key, reverse=self.descending is not reverse)
+        known.sort(key=self.group)
+        return (*known, *(run for run in runs if self.key(run) is None))
+
+
+def _rankable(run: RunRecord) -> float | None:
+    """The score turned so that higher is better; None when it is no number."""
+    if run.score is None or run.score != run.score:
+        return None
+    return run.score if run.maximize else -run.score
+
+
+ORDERS = (
+    Order("age", "newest first", lambda run: run.created),
+    Order(
+        "score",
+        "best first, each dataset and metric apart",
+        _rankable,
+        True,
+        lambda run: (run.dataset_label, run.fingerprint, run.metric),
+    ),
+    Order("state", "by state, live ones first", lambda run: (run.live, str(run.state))),
+    Order("name", "by name", lambda run: run.label.casefold(), False),
+    Order("dataset", "by dataset", lambda run: run.dataset_label.casefold(), False),
+    Order("params", "smallest first", lambda run: run.parameters, False),
+    Order("time", "longest work first", lambda run: run.seconds),
+)
+"""The orders that the sort key goes through."""
+
+
+def order_of(column: str) -> Order | None:
+    """The order that belongs to a column, if it has one."""
+    return next((order for order in ORDERS if order.column == column), None)
+
+
+def _state(run: RunRecord, width: int) -> list[Piece]:
+    look = look_of(run)
+    return [(f"{look.glyph} {clean(look.word)}", look.style)]
+
+
+def _name(run: RunRecord, width: int) -> list[Piece]:
+    star = [("★ ", "cell--accent")] if run.starred else []
+    if run.name:
+        return [*star, (clean(run.name), "cell--strong")]
+    return [*star, (clean(run.id), "")]
+
+
+def _dataset(run: RunRecord, width: int) -> list[Piece]:
+    head, paren, tail = clean(run.dataset_label or run.dataset).partition(" (")
+    return [(head, ""), (paren + tail, "cell--dim")]
+
+
+def _score(run: RunRecord, width: int) -> list[Piece]:
+    if run.score is None:
+        return [("-", "cell--dim")]
+    return [(wording.number(run.score), "cell--strong"), (" ↑" if run.maximize else " ↓", "cell--dim")]
+
+
+def _progress(run: RunRecord, width: int) -> list[Piece]:
+    if run.progress is None or not run.progress.total or not run.live:
+        return [(clean(run.waiting or "queued"), "cell--dim")] if run.state == "queued" else []
+    share = min(1.0, max(0.0, run.progress.done / run.progress.total))
+    filled, rest = wording.bar(share, width - 5)
+    return [(filled, "cell--bar"), (rest, "cell--track"), (f"{share:5.0%}", "")]
+
+
+def _eta(run: RunRecord) -> str:
+    return wording.span(run.eta_seconds) if run.live and run.eta_seconds is not None else ""
+
+
+def _time(run: RunRecord, now: float) -> str:
+    if run.seconds is not None and not run.live:
+        return wording.span(run.seconds)
+    if run.started is None:
+        return "-"
+    return wording.span((run.ended if run.ended is not None else now) - run.started)

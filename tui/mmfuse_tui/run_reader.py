@@ -1,0 +1,135 @@
+"""Reads one run for the panels, again and again, taking only what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmfuse.errors import StoreError
+from mmfuse.report import TrialRecord
+from mmfuse_runs.folder import RunFolder
+from mmfuse_tui.charts import run_charts
+from mmfuse_tui.curves import ChartData
+from mmfuse_tui.facts import Section, sections_of
+from mmfuse_tui.log_tail import LogTail
+from mmfuse_tui.snapshot import RunSnapshot
+
+if TYPE_CHECKING:
+    from mmfuse_runs.records import RunRecord
+
+Signature = tuple[int, ...] | None
+
+
+class RunReader:
+    """Follows one run's folder; a folder that is damaged or vanishes becomes a sentence in the snapshot."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self._table = folder.metrics()
+        self._log = LogTail()
+        self._events: Signature = None
+        self._trials: tuple[TrialRecord, ...] = ()
+        self._notes: list[Mapping[str, Any]] = []
+        self._charts: tuple[ChartData, ...] = ()
+        self._sections: tuple[Section, ...] | None = None
+        self._problems: tuple[str, ...] = ()
+
+    def poll(self, run: RunRecord | None) -> RunSnapshot | None:
+        """A new snapshot, or None when nothing changed since the last one. ``run`` is its record in the listing."""
+        changed = [self._poll_numbers(run), self._log.poll(self.folder.log_paths()), self._poll_facts(run)]
+        if not any(changed):
+            return None
+        return RunSnapshot(
+            self.folder.id,
+            self._charts,
+            self._trials,
+            run.maximize if run else True,
+            self._log.lines(),
+            self._sections or (),
+            self._problems,
+            _processes(self._state),
+        )
+
+    def _poll_numbers(self, run: RunRecord | None) -> bool:
+        """Metrics and trials; on the first call also when there are none yet."""
+        events = signature(self.folder.path / "events.jsonl")
+        new_events = events != self._events
+        if new_events:
+            self._events = events
+            self._trials = tuple(self.folder.trials())
+            self._notes = [event for event in self.folder.events() if event.get("ev") == "note"]
+        if not (self._table.poll() or new_events or (not self._charts and self._sections is None)):
+            return False
+        self._charts = run_charts(
+            self._table, self._trials, metric=run.metric if run else "", maximize=run.maximize if run else True
+        )
+        return True
+
+    def _poll_facts(self, run: RunRecord | None) -> bool:
+        problems: list[str] = []
+        spec = _read(self.folder.spec, problems)
+        self._state = _read(self.folder.state, problems)
+        sections = sections_of(
+            run,
+            spec=spec,
+            launch=_read(self.folder.launch, problems),
+            state=self._state,
+            outcome=_read(self.folder.exit, problems),
+            notes=self._notes,
+        )
+        found = (sections, tuple(dict.fromkeys(problems)))
+        if found == (self._sections, self._problems):
+            return False
+        self._sections, self._problems = found
+        return True
+
+
+def signature(path: Path) -> Signature:
+    """What changes when a file does; None while there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _read(read: Any, problems: list[str]) -> Mapping[str, Any]:
+    try:
+        return read() or {}
+    except StoreError as error:
+        problems.append(error.message)
+        return {}
+
+
+def _processes(state: Mapping[str, Any]) -> dict[str, int]:
+    found = {}
+    for role in ("worker", "supervisor"):
+        identity = state.get(role)
+        if isinstance(identity, Mapping) and isinstance(identity.get("pid"), int):
+            found[role] = identity["pid"]
+    return found
+
+
+def sparkline_values(folder: RunFolder, run: RunRecord, *, points: int) -> Sequence[float]:
+    """The course of a run in ``points`` values or fewer: its best score so far by trial, or its metric by step."""
+    if run.kind == "search":
+        return _resample(_best_so_far(folder.trials(), maximize=run.maximize), points)
+    _, values = folder.metrics().series(run.metric) if run.metric else ((), ())
+    return _resample(values, points)
+
+
+def _best_so_far(trials: Sequence[TrialRecord], *, maximize: bool) -> list[float]:
+    scores = [trial.score for trial in trials if trial.score is not None]
+    better = max if maximize else min
+    best: list[float] = []
+    for score in scores:
+        best.append(score if not best else better(best[-1], score))
+    return best
+
+
+def _resample(values: Sequence[float], points: int) -> tuple[float, ...]:
+    """``points`` of the values, evenly spaced and always with the last."""
+    if len(values) <= points:
+        return tuple(values)
+    return tuple(values[round((index + 1) * len(values) / points) - 1] for index in range(points))

@@ -1,0 +1,81 @@
+"""What the reader hands to the screen: immutable, complete, and free of Textual and of the disk."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mmfuse.report import TrialRecord
+from mmfuse_tui.curves import ChartData
+from mmfuse_tui.facts import Section
+
+if TYPE_CHECKING:
+    from mmfuse_runs.records import RunRecord
+
+
+@dataclass(frozen=True)
+class StoreSnapshot:
+    """All runs at one moment, newest first. ``problem`` is a sentence when the store cannot be read."""
+
+    runs: tuple[RunRecord, ...] = ()
+    read_only: bool = False
+    problem: str = ""
+    loaded: bool = True
+
+    def counts(self) -> dict[str, int]:
+        """Runs by state."""
+        return dict(Counter("damaged" if run.damaged else str(run.state) for run in self.runs))
+
+    @cached_property
+    def by_id(self) -> Mapping[str, RunRecord]:
+        """Runs by id."""
+        return {run.id: run for run in self.runs}
+
+
+@dataclass(frozen=True, eq=False)
+class RunSnapshot:
+    """Everything the panels show of one run.
+
+    ``problems`` are sentences about files that could not be read; ``processes`` names the worker's and supervisor's
+    process ids for the dialogs that end them.
+    """
+
+    id: str
+    charts: tuple[ChartData, ...] = ()
+    trials: tuple[TrialRecord, ...] = ()
+    maximize: bool = True
+    log: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
+    problems: tuple[str, ...] = ()
+    processes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that happened while the user looked elsewhere; ``severity`` as Textual names it."""
+
+    title: str
+    message: str
+    failed: bool = False
+
+
+def notices(before: StoreSnapshot, after: StoreSnapshot) -> list[Notice]:
+    """What ended between two snapshots: runs that were live and are not any more."""
+    if not before.loaded:
+        return []
+    known = before.by_id
+    ended = [run for run in after.runs if not run.live and run.id in known and known[run.id].live]
+    return [_notice(run) for run in reversed(ended)]
+
+
+def _notice(run: RunRecord) -> Notice:
+    state = str(run.state)
+    words = [run.label]
+    if run.score is not None:
+        words.append(f"{run.metric} {run.score:.4g}".strip())
+    if run.reason and state != "finished":
+        words.append(run.reason)
+    return Notice(f"Run {state}", " · ".join(words), failed=state in ("crashed", "lost", "killed"))
