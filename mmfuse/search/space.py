@@ -15,8 +15,8 @@ from pydantic import Field
 from mmfuse.architecture import Architecture, canonical_json
 from mmfuse.errors import BadSpec
 from mmfuse.models.block_choice import encoder_problem, parse_choice
-from mmfuse.options import Options
-from mmfuse.registry import BLOCKS
+from mmfuse.options import Options, parse_options
+from mmfuse.registry import BLOCKS, MODELS
 from mmfuse.task import Modality, ModalityKind, Task
 
 FUSIONS = ("concat", "gated", "max", "mean", "sum")
@@ -70,7 +70,7 @@ class Space:
     def encoder_candidates(self, modality: str) -> list[Architecture]:
         """One unimodal architecture per candidate encoder of ``modality``."""
         return [
-            Architecture("unimodal", {"modality": modality, "encoder": encoder}, f"encoder/{modality}")
+            _architecture("unimodal", {"modality": modality, "encoder": encoder}, stage=f"encoder/{modality}")
             for encoder in self.encoders(modality)
         ]
 
@@ -83,7 +83,7 @@ class Space:
             "fusion": function,
             "network": dict(network),
         }
-        return Architecture("mixmas", params, stage)
+        return _architecture("mixmas", params, stage=stage)
 
     def _encoders_of(self, modality: Modality) -> tuple[BlockParams, ...]:
         given = self.options.encoders.get(modality.name)
@@ -126,6 +126,12 @@ class Space:
 def _choice(block: str, params: Options) -> BlockParams:
     """Spelled out in full, so that equal choices are equal data however they were written."""
     return {"block": block, **params.model_dump(mode="json")}
+
+
+def _architecture(family: str, params: BlockParams, *, stage: str) -> Architecture:
+    """With every parameter of the family spelled out, for the same reason."""
+    complete = parse_options(MODELS.declaration(family).Params, params, what=f"model {family}")
+    return Architecture(family, complete.model_dump(mode="json"), stage)
 
 
 def encoder_params(block: str, modality: Modality, *, size: Size) -> BlockParams:
