@@ -85,9 +85,8 @@ def _load(spec: SearchSpec | TrainSpec | EvalSpec, workspace: Workspace) -> Spli
     if workspace.should_stop():
         raise Stopped
     module = DATASETS.get(spec.dataset)
-    workspace.reporter.progress(0, 1, what="data")
     options = parse_options(module.Options, spec.data, what=f"dataset {spec.dataset}")
-    splits: Splits = module.load(workspace.data_root, options)
+    splits: Splits = module.load(workspace.data_root, options, progress=workspace.reporter.progress)
     if workspace.fingerprint is not None and workspace.fingerprint != splits.fingerprint:
         raise CheckpointMismatch(
             f"this run began on data {workspace.fingerprint}, but {splits.label} is now {splits.fingerprint}",
@@ -102,7 +101,6 @@ def _load(spec: SearchSpec | TrainSpec | EvalSpec, workspace: Workspace) -> Spli
         val=len(splits.val),
         provenance=dict(splits.provenance),
     )
-    workspace.reporter.progress(1, 1, what="data")
     return splits
 
 

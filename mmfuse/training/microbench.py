@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmfuse.architecture import Architecture
+from mmfuse.architecture import Architecture, canonical_json
 from mmfuse.batch import Batch, Split, Splits
 from mmfuse.errors import MmfuseError, Stopped
 from mmfuse.models.assemble import build_model
@@ -29,8 +29,10 @@ from mmfuse.report import Reporter, TrialRecord
 from mmfuse.search.drive import Trial
 from mmfuse.spec import BenchmarkOptions
 from mmfuse.training.forked import Died, Message, Send, run_forked
-from mmfuse.training.quick import QuickTraining, quick_score
+from mmfuse.training.optimiser import make_optimiser
+from mmfuse.training.quick import QuickTraining
 from mmfuse.training.sampling import draw_sample, sample_size, stratified
+from mmfuse.training.scoring import score
 from mmfuse.training.seeding import derive_seed, seeded
 
 logger = logging.getLogger(__name__)
@@ -110,7 +112,7 @@ class MicroBenchmark:
         """
         found = {}
         for modality, encoder in architecture.params.get("encoders", {}).items():
-            key = Architecture("unimodal", {"modality": modality, "encoder": encoder}).key
+            key = _encoder_key(modality, encoder)
             if key in self._best_encoder:
                 found[modality] = self._load(self._encoder_file(self._best_encoder[key][1]))
         return found
@@ -157,6 +159,7 @@ class MicroBenchmark:
     def _run(self, legs: Sequence[_Leg]) -> Iterator[TrialRecord]:
         self._cache_tokens(legs)
         if self.device.type == "cpu":
+            self._warm_up()
             yield from self._run_forked(legs)
             return
         for leg in legs:
@@ -166,6 +169,11 @@ class MicroBenchmark:
             ended: list[TrialRecord] = []
             self._work(leg, lambda message: self._relay(message, ended))  # noqa: B023 - called before the next turn
             yield ended[0]
+
+    def _warm_up(self) -> None:
+        """Have torch import here what it imports on first use: forked trials would each pay that second again."""
+        count_macs(nn.Identity(), self.val.batch(torch.zeros(1, dtype=torch.long)))
+        make_optimiser(nn.Linear(1, 1), learning_rate=1.0).step()
 
     def _run_forked(self, legs: Sequence[_Leg]) -> Iterator[TrialRecord]:
         def work(leg: _Leg, send: Send) -> None:
@@ -236,7 +244,7 @@ class MicroBenchmark:
             epochs=leg.epochs,
             on_epoch=lambda epoch, loss: send(("metrics", {"train/loss": loss}, epoch * steps, epoch, trial.number)),
         )
-        metrics = {f"val/{name}": value for name, value in quick_score(trained, val, self.task).items()}
+        metrics = {f"val/{name}": value for name, value in score(trained, val, self.task).items()}
         send(("metrics", metrics, trained_so_far.steps, trained_so_far.epochs, trial.number))
         if leg.last:
             rung.unlink(missing_ok=True)
@@ -259,7 +267,7 @@ class MicroBenchmark:
         if self.options.max_latency_ms is not None:
             size = min(self.options.batch_size, len(self.val))
             batch = self.val.batch(torch.arange(size, device=self.device))
-            latency = measure_latency(model, batch)
+            latency = 1e3 * measure_latency(model, batch)
             if latency > self.options.max_latency_ms:
                 return f"a batch of {size} takes {latency:.1f} ms, the limit is {self.options.max_latency_ms:g} ms"
         return ""
@@ -269,10 +277,11 @@ class MicroBenchmark:
         weights = {} if self.options.encoders == "fresh" else self.encoder_weights(architecture)
         for modality, state in weights.items():
             model.get_submodule(f"encoders.{modality}").load_state_dict(state)
-        if self.options.encoders != "frozen" or set(weights) != set(architecture.params.get("encoders", ())):
+        encoders = architecture.params.get("encoders", {})
+        if self.options.encoders != "frozen" or not encoders or set(weights) != set(encoders):
             return model, self.train, self.val
         train, val = ({}, {})
-        for modality, encoder in architecture.params["encoders"].items():
+        for modality, encoder in encoders.items():
             train[modality], val[modality] = self._tokens[_encoder_key(modality, encoder)]
         return _FusionOnly(model), replace(self.train, inputs=train), replace(self.val, inputs=val)
 
@@ -301,16 +310,18 @@ class MicroBenchmark:
 
     def _save_encoder(self, model: nn.Module, trial: Trial) -> None:
         if trial.architecture.family == "unimodal":
-            self._save(model.get_submodule("encoder").state_dict(), self._encoder_file(trial.number))
+            encoder = model.get_submodule(f"encoders.{trial.architecture.params['modality']}")
+            self._save(encoder.state_dict(), self._encoder_file(trial.number))
 
     def _remember(self, record: TrialRecord) -> None:
         """Keep the best-scored trial of each encoder; ties go to the first."""
         if record.status != "done" or record.architecture.family != "unimodal" or record.score is None:
             return
-        key, score = record.architecture.key, record.score if self.task.maximize else -record.score
+        key = _encoder_key(record.architecture.params["modality"], record.architecture.params["encoder"])
+        value = record.score if self.task.maximize else -record.score
         best = self._best_encoder.get(key)
-        if best is None or (score, -record.number) > (best[0], -best[1]):
-            self._best_encoder[key] = (score, record.number)
+        if best is None or (value, -record.number) > (best[0], -best[1]):
+            self._best_encoder[key] = (value, record.number)
 
     def _rung_file(self, trial: Trial) -> Path:
         return self.folder / f"rung-{trial.number}.pt"
@@ -352,7 +363,7 @@ class _FusionOnly(nn.Module):
 
 
 def _encoder_key(modality: str, encoder: Mapping[str, Any]) -> str:
-    return Architecture("unimodal", {"modality": modality, "encoder": encoder}).key
+    return canonical_json([modality, encoder])
 
 
 @torch.no_grad()
