@@ -314,22 +314,29 @@ def _parse_event(line: bytes) -> dict[str, Any] | None:
 
 def _parse_tables(text: bytes) -> Tables | None:
     """Every table but the snapshot's own; None where the text is not a snapshot."""
-    # Collecting garbage while thousands of documents appear costs as much as parsing them.
-    collecting = gc.isenabled()
-    gc.disable()
     try:
-        tables = orjson.loads(text)
-        if may_hold_spelling(text):
-            tables = unspell(tables)
+        with garbage_uncollected():
+            tables = orjson.loads(text)
+            if may_hold_spelling(text):
+                tables = unspell(tables)
     except orjson.JSONDecodeError:
         return None
-    finally:
-        if collecting:
-            gc.enable()
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         return None
     tables.pop(META_TABLE, None)
     return tables
+
+
+@contextlib.contextmanager
+def garbage_uncollected() -> Iterator[None]:
+    """Keep the cyclic collector still: while thousands of objects appear and stay, it costs as much as they do."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _stamp_of(path: Path) -> _Stamp:

@@ -8,6 +8,7 @@ journal is in `mmfuse_runs.storage`.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -158,6 +159,12 @@ class JournalReader:
                 self.bad_lines += 1
             else:
                 yield row
+
+    def skip_to(self, offset: int) -> None:
+        """Go on at ``offset``: what stands before it is known already."""
+        self.offset = offset
+        with contextlib.suppress(FileNotFoundError):
+            self._inode = self.path.stat().st_ino
 
     def _new_lines(self) -> Iterator[bytes]:
         try:

@@ -25,7 +25,7 @@ from mmfuse.errors import RunBusy, StoreError, UnknownName, unknown_name
 from mmfuse_runs.atomic import write_json
 from mmfuse_runs.fold import fold
 from mmfuse_runs.folder import FORMAT, RunFolder
-from mmfuse_runs.index import Index
+from mmfuse_runs.index import Index, garbage_uncollected
 from mmfuse_runs.index_event import RUNS_TABLE, SNAPSHOT, index_lock
 from mmfuse_runs.records import FIELDS, SETTLED, RunRecord, record_of
 from mmfuse_runs.states import LIVE, State
@@ -35,6 +35,8 @@ LATEST = ("latest", "@last")
 """Selectors of the newest run."""
 _SHOWN_MATCHES = 8
 _FIRST_COMMAND = "mmfuse search mixmas --dataset avmnist"
+
+Document = Mapping[str, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +51,14 @@ class RunStore:
         self.home = Path(home)
         self.read_only = read_only
         self.runs = self.home / "runs"
+        self._prefix = f"{self.runs}{os.sep}"
         self._index = Index(self.home)
         self.db = open_index_db(self._index)
         table = self.db.table(RUNS_TABLE)
         assert isinstance(table, IndexTable)
         self._table = table
         self._repairs = 0
-        self._seen: dict[str, tuple[Mapping[str, Any], RunRecord]] = {}
+        self._seen: dict[str, tuple[Document, RunRecord]] = {}
 
     def create(
         self,
@@ -97,19 +100,10 @@ class RunStore:
 
     def records(self) -> list[RunRecord]:
         """Every run, newest first; damaged ones with ``damaged`` set."""
-        documents = self.documents()
-        records, news = [], {}
-        for run_id in self.ids():
-            known = documents.get(run_id)
-            if known is not None and known.get(SETTLED) == self._state_mtime(run_id):
-                records.append(self._settled(run_id, known))
-                continue
-            document = fold(RunFolder(self.runs / run_id), known)
-            records.append(record_of(run_id, document))
-            if known is None or SETTLED in document:
-                news[run_id] = document
-        self._settle(news, gone=documents.keys() - {record.id for record in records})
-        records.sort(key=lambda record: (record.created, record.id), reverse=True)
+        with garbage_uncollected():
+            documents = self.documents()
+            records = self._records(documents)
+            records.sort(key=lambda record: (record.created, record.id), reverse=True)
         return records
 
     def record(self, run_id: str) -> RunRecord:
@@ -252,10 +246,23 @@ class RunStore:
         except OSError as error:
             raise StoreError(f"the run store in {self.home} cannot be read: {error.strerror}") from error
 
-    def documents(self) -> Mapping[str, Mapping[str, Any]]:
-        """The index entries by run id, for reading; none where the index lost something and the folders must do."""
+    def documents(self) -> Mapping[str, Document]:
+        """The index entries by run id, for reading; an index that lost something is made anew first.
+
+        Where that is not possible there are none, and the folders must do.
+
+        Raises:
+            StoreError: the index is of a newer format, or cannot be read.
+        """
         documents = self._table.documents()
-        return documents if self._index.repairs == self._repairs else {}
+        if self._index.repairs == self._repairs:
+            return documents
+        try:
+            self.rebuild()
+        except StoreError as error:
+            logger.debug("the index was not repaired: %s", error)
+            return {}
+        return self._table.documents()
 
     @property
     def index_version(self) -> int:
@@ -266,32 +273,52 @@ class RunStore:
         """Close the index's files."""
         self.db.close()
 
+    def _records(self, documents: Mapping[str, Document]) -> list[RunRecord]:
+        """Ended runs from the index, all others from their folders, which the index then learns."""
+        records = []
+        news: dict[str, tuple[Document | None, Document]] = {}
+        # The index was read before the folders are listed: an entry without a folder is of a run that was removed.
+        for run_id in self.ids():
+            known = documents.get(run_id)
+            if known is not None and known.get(SETTLED) == self._state_mtime(run_id):
+                records.append(self._settled(run_id, known))
+                continue
+            document = fold(RunFolder(self.runs / run_id), known)
+            records.append(record_of(run_id, document))
+            if known is None or SETTLED in document:
+                news[run_id] = known, document
+        self._settle(news, gone=documents.keys() - {record.id for record in records})
+        return records
+
     def _state_mtime(self, run_id: str) -> int:
         try:
-            return os.stat(f"{self.runs}/{run_id}/state.json").st_mtime_ns  # noqa: PTH116 - thousands of times a listing
+            return os.stat(f"{self._prefix}{run_id}/state.json").st_mtime_ns  # noqa: PTH116 - thousands of times a listing
         except OSError:
             return -1
 
-    def _settled(self, run_id: str, document: Mapping[str, Any]) -> RunRecord:
+    def _settled(self, run_id: str, document: Document) -> RunRecord:
         """The record of an ended run, made once per document."""
         seen = self._seen.get(run_id)
         if seen is None or seen[0] is not document:
             seen = self._seen[run_id] = (document, record_of(run_id, document))
         return seen[1]
 
-    def _settle(self, news: Mapping[str, Mapping[str, Any]], *, gone: Iterable[str]) -> None:
-        """Let the index know what the folders said; a listing goes on where that is not possible."""
-        repairs = self._index.repairs
+    def _settle(self, news: Mapping[str, tuple[Document | None, Document]], *, gone: Iterable[str]) -> None:
+        """Let the index know what the folders said; a listing goes on where that is not possible.
+
+        ``news`` holds the entries before and after. One that somebody changed in the meantime is left for next time.
+        """
         gone = list(gone)
         if self.read_only or not (news or gone):
             return
         try:
             with self._index.transaction(durable=False) as transaction:
-                for run_id, document in news.items():
-                    transaction.put(RUNS_TABLE, run_id, document)
+                present = self._index.tables.get(RUNS_TABLE, {})
+                for run_id, (known, document) in news.items():
+                    if present.get(run_id) is known:
+                        transaction.put(RUNS_TABLE, run_id, document)
                 for run_id in gone:
                     transaction.delete(RUNS_TABLE, run_id)
-            self._repairs = repairs
         except StoreError as error:
             logger.debug("the index was not brought up to date: %s", error)
 

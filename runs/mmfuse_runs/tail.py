@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,17 @@ class MetricsTable:
         self._restarts = 0
         self._clear()
 
+    @classmethod
+    def from_blocks(cls, path: Path, offset: int, blocks: Iterable[tuple[int | None, int, Block]]) -> MetricsTable:
+        """A table that has read the journal up to ``offset`` already: its rows are ``blocks`` (as `blocks` gives)."""
+        table = cls(path)
+        table._reader.skip_to(offset)
+        for trial, attempt, block in blocks:
+            table._blocks.setdefault(trial, {})[attempt, tuple(block.values)] = block
+            table._latest[trial] = max(attempt, table._latest.get(trial, attempt))
+            table._attempt = max(attempt, table._attempt)
+        return table
+
     def poll(self) -> bool:
         """Read what was appended; whether there was anything."""
         changed = False
@@ -72,6 +83,11 @@ class MetricsTable:
             self._take(row)
             changed = True
         return changed
+
+    @property
+    def offset(self) -> int:
+        """Bytes of the journal that were read."""
+        return self._reader.offset
 
     @property
     def bad_lines(self) -> int:
