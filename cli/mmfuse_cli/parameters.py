@@ -51,7 +51,9 @@ Settings = Annotated[
 Seed = Annotated[int, typer.Option("--seed", help="Root of all random numbers of the run.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Name = Annotated[str, typer.Option("--name", help="A name to find the run by.")]
-Tags = Annotated[list[str] | None, typer.Option("--tag", help="A tag; may be repeated.", autocompletion=complete.tags)]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", help="A tag; may be repeated.", metavar="TAG", autocompletion=complete.tags)
+]
 Test = Annotated[bool, typer.Option("--test/--no-test", help="Measure the trained model once on the test split.")]
 
 Run = Annotated[

@@ -18,7 +18,7 @@ def subject_of(spec: Spec) -> str:
     """The search, model family or, for a measurement, the split: the second part of a run's id."""
     if isinstance(spec, SearchSpec):
         return spec.search
-    return spec.family if isinstance(spec, TrainSpec) else f"eval-{spec.split}"
+    return spec.family if isinstance(spec, TrainSpec) else f"eval_{spec.split}"
 
 
 def data_and_fit(spec: Spec) -> list[str]:

@@ -27,7 +27,7 @@ class Kind(StrEnum):
     DATASETS = "datasets"
 
 
-NAMES = (Column("name", "name"), Column("presets", "presets", leaves=1), Column("summary", "what it is"))
+NAMES = (Column("name", "name"), Column("presets", "presets"), Column("summary", "what it is"))
 OPTIONS = (
     Column("key", "option"),
     Column("default", "default"),

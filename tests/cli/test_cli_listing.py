@@ -1,0 +1,336 @@
+"""`mmfuse runs ls, show, compare, diff, export`: what people read about runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from subprocess import PIPE
+
+import pytest
+
+
+def test_an_empty_store_says_so_on_stderr_and_lists_nothing(mmfuse):
+    result = mmfuse("runs", "ls")
+
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert "no runs" in result.stderr
+
+
+def test_a_listing_fits_80_columns_and_keeps_what_counts(mmfuse, make_run):
+    run_id = make_run("finished", name="a rather long name for a run", tags=["paper", "draft"])
+
+    lines = mmfuse("runs", "ls").stdout.splitlines()
+
+    assert all(len(line) <= 80 for line in lines)
+    assert all(word in lines[1] for word in (run_id, "finished", "avmnist (stand-in)", "0.7500"))
+
+
+def test_columns_leave_in_the_stated_order(mmfuse, make_run, monkeypatch):
+    make_run("finished", tags=["paper"], name="baseline")
+
+    titles = {}
+    for columns in (200, 130, 100, 80):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        titles[columns] = mmfuse("runs", "ls").stdout.splitlines()[0].split()
+
+    assert {"device", "MACs", "tags"} <= set(titles[200])
+    assert "device" not in titles[130]
+    assert "kind" not in titles[100]
+    assert set(titles[80]) < set(titles[100]) < set(titles[130]) < set(titles[200])
+
+
+def test_asked_for_columns_stay_however_wide_they_are_and_may_be_metrics(mmfuse, make_run):
+    make_run("finished", tags=["a" * 60, "b" * 60])
+
+    title, row = mmfuse("runs", "ls", "--cols", "id,tags,test/accuracy").stdout.splitlines()
+
+    assert title.split() == ["run", "tags", "test/accuracy"]
+    assert "b" * 60 in row
+    assert row.endswith("0.7250")
+
+
+def test_an_unknown_column_names_the_nearest(mmfuse, make_run):
+    make_run("finished")
+
+    result = mmfuse("runs", "ls", "--cols", "sccore")
+
+    assert result.exit_code == 2
+    assert "did you mean 'score'" in result.stderr
+
+
+def test_conditions_must_all_hold(mmfuse, make_run):
+    good = make_run("finished", tags=["paper"])
+    make_run("finished", tags=["paper"], result={"metric": "val/accuracy", "score": 0.5, "metrics": {}})
+    make_run("crashed", tags=["paper"])
+
+    listed = mmfuse("runs", "ls", "tag:paper", "state:finished", "val/accuracy>0.7", "--json").stdout
+
+    assert [run["id"] for run in json.loads(listed)["runs"]] == [good]
+
+
+def test_a_condition_on_an_unknown_field_is_a_usage_error(mmfuse, make_run):
+    make_run("finished")
+
+    result = mmfuse("runs", "ls", "colour:red")
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert "known:" in result.stderr
+
+
+def test_sorting_puts_the_best_first_and_runs_without_a_score_last(mmfuse, make_run):
+    low = make_run("finished", result={"metric": "val/accuracy", "score": 0.2})
+    none = make_run("crashed")
+    high = make_run("finished", result={"metric": "val/accuracy", "score": 0.9})
+
+    def order(sort):
+        return [run["id"] for run in json.loads(mmfuse("runs", "ls", "--sort", sort, "--json").stdout)["runs"]]
+
+    assert order("score") == [high, low, none]
+    assert order("+score") == [low, high, none]
+
+
+def test_newest_runs_come_first_and_the_limit_cuts_the_rest(mmfuse, make_run):
+    make_run("finished", age=7200)
+    newest = make_run("finished", age=60)
+
+    listed = json.loads(mmfuse("runs", "ls", "--limit", "1", "--json").stdout)["runs"]
+
+    assert [run["id"] for run in listed] == [newest]
+
+
+def test_json_carries_a_schema_version_and_spells_numbers_that_json_lacks(mmfuse, make_run):
+    make_run("finished", result={"metric": "val/loss", "score": "NaN", "metrics": {"val/loss": float("inf")}})
+
+    answer = json.loads(mmfuse("runs", "ls", "--json").stdout, parse_constant=pytest.fail)
+
+    assert answer["schema"] == 1
+    assert answer["runs"][0]["metrics"] == {"val/loss": "Infinity"}
+
+
+def test_a_running_run_shows_how_far_it_is(mmfuse, make_run, store):
+    run_id = make_run("running")
+    progress = {"done": 3, "total": 4, "what": "trial 3", "at": 0, "started": 0}
+    (store.folder(run_id).path / "progress.json").write_text(json.dumps(progress))
+
+    assert "running 75%" in mmfuse("runs", "ls").stdout
+
+
+def test_a_damaged_run_is_listed_as_damaged_and_hides_no_other(mmfuse, make_run, store):
+    broken, whole = make_run("finished"), make_run("finished")
+    (store.folder(broken).path / "state.json").write_text("{ torn")
+
+    rows = {line.split()[0]: line for line in mmfuse("runs", "ls").stdout.splitlines()[1:]}
+
+    assert "damaged" in rows[broken]
+    assert "finished" in rows[whole]
+
+
+def test_names_cannot_move_the_cursor_or_pass_for_markup(mmfuse, make_run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    make_run("finished", name="\x1b[2J\x1b]0;owned\x07evil[red]\nfinished", tags=["\u202egat"])
+
+    result = mmfuse("runs", "ls")
+
+    assert len(result.stdout.splitlines()) == 2
+    assert not {"\x1b", "\x07", "\u202e"} & set(result.stdout)
+    assert "evil[red]" in result.stdout
+
+
+def test_show_tells_the_result_the_label_and_how_to_do_it_again(mmfuse, make_run):
+    run_id = make_run("finished", seed=3, settings=["repeats=2", "fit.epochs=7"])
+
+    shown = mmfuse("runs", "show", "latest").stdout
+
+    assert run_id in shown
+    assert "avmnist (stand-in)" in shown
+    assert "test/accuracy" in shown
+    assert "0.7250" in shown
+    assert "$ mmfuse search mixmas --dataset avmnist --seed 3 --set repeats=2 --set fit.epochs=7" in shown
+
+
+def test_show_ranks_trials_within_each_stage(mmfuse, make_run, make_trial):
+    trials = [make_trial(0, 0.4), make_trial(1, 0.6, block="wave"), make_trial(2), make_trial(3, 0.1, stage="fusion")]
+    make_run("finished", trials=trials)
+
+    lines = mmfuse("runs", "show", "latest").stdout.splitlines()
+    table = lines[next(number for number, line in enumerate(lines) if line.split()[:1] == ["trial"]) + 1 :]
+
+    assert [line.split()[0] for line in table[:4]] == ["1", "0", "2", "3"]
+    assert "wave" in table[0]
+    assert "failed" in table[2]
+
+
+def test_show_of_a_stopped_run_names_the_resume_command(mmfuse, make_run):
+    run_id = make_run("stopped")
+
+    assert f"$ mmfuse runs resume {run_id}" in mmfuse("runs", "show", run_id).stdout
+
+
+def test_show_json_holds_spec_launch_exit_and_trials(mmfuse, make_run, make_trial):
+    run_id = make_run("finished", trials=[make_trial(0, 0.5)])
+
+    answer = json.loads(mmfuse("runs", "show", run_id, "--json").stdout)
+
+    assert answer["run"]["id"] == run_id
+    assert answer["spec"]["search"] == "mixmas"
+    assert answer["exit"]["result"]["score"] == 0.75
+    assert [trial["number"] for trial in answer["trials"]] == [0]
+
+
+def test_show_survives_damaged_files(mmfuse, make_run, store):
+    run_id = make_run("finished")
+    for name in ("exit.json", "launch.json", "config.json"):
+        (store.folder(run_id).path / name).write_text("{")
+
+    result = mmfuse("runs", "show", run_id)
+
+    assert result.exit_code == 0
+    assert run_id in result.stdout
+
+
+def test_an_unknown_run_is_one_sentence_and_a_usage_error(mmfuse, make_run):
+    make_run("finished")
+
+    result = mmfuse("runs", "show", "nonesuch")
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert "Traceback" not in result.output
+
+
+def test_an_ambiguous_selector_lists_what_it_fits(mmfuse, make_run):
+    ids = [make_run("finished"), make_run("finished")]
+
+    result = mmfuse("runs", "show", "2")
+
+    assert result.exit_code == 2
+    assert all(run_id in result.stderr for run_id in ids)
+
+
+def test_compare_ranks_runs_on_the_same_data(mmfuse, make_run):
+    worse = make_run("finished", name="m2", result={"metric": "val/accuracy", "score": 0.6, "fingerprint": "a"})
+    better = make_run("finished", name="mix", result={"metric": "val/accuracy", "score": 0.7, "fingerprint": "a"})
+
+    result = mmfuse("runs", "compare", worse, better)
+
+    assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == ["mix", "m2"]
+    assert "not ranked" not in result.stderr
+
+
+def test_compare_puts_the_lowest_first_where_less_is_better(mmfuse, make_run):
+    low = make_run("finished", result={"metric": "val/mae", "maximize": False, "score": 0.6, "fingerprint": "a"})
+    high = make_run("finished", result={"metric": "val/mae", "maximize": False, "score": 0.7, "fingerprint": "a"})
+
+    answer = json.loads(mmfuse("runs", "compare", high, low, "--json").stdout)
+
+    assert [run["id"] for run in answer["runs"]] == [low, high]
+
+
+def test_compare_does_not_rank_across_different_data_and_says_so(mmfuse, make_run):
+    first = make_run("finished", age=60, result={"metric": "val/accuracy", "score": 0.9, "fingerprint": "a"})
+    second = make_run("finished", result={"metric": "val/accuracy", "score": 0.1, "fingerprint": "b"})
+
+    result = mmfuse("runs", "compare", first, second, "--json")
+
+    assert "different data" in result.stderr
+    assert json.loads(result.stdout)["ranked"] is False
+    assert [run["id"] for run in json.loads(result.stdout)["runs"]] == [second, first]
+
+
+def test_compare_shows_validation_and_test_scores_and_cost_in_80_columns(mmfuse, make_run):
+    make_run("finished", name="found")
+
+    title, row = mmfuse("runs", "compare", "found").stdout.splitlines()
+
+    assert max(len(title), len(row)) <= 80
+    assert "val/accuracy" in title
+    assert "test/accuracy" in title
+    assert "123k" in row
+
+
+def test_diff_shows_only_what_differs(mmfuse, make_run):
+    first, second = make_run("finished", seed=1), make_run("finished", seed=2)
+
+    rows = json.loads(mmfuse("runs", "diff", first, second, "--json").stdout)["differences"]
+
+    assert rows == {"seed": [1, 2]}
+
+
+def test_diff_all_shows_nested_options_with_dots(mmfuse, make_run):
+    first, second = make_run("finished"), make_run("finished", settings=["fit.epochs=3"])
+
+    rows = json.loads(mmfuse("runs", "diff", first, second, "--all", "--json").stdout)["differences"]
+
+    assert rows["fit.epochs"] == [30, 3]
+    assert rows["seed"] == [0, 0]
+
+
+def test_diff_needs_two_runs(mmfuse, make_run):
+    assert mmfuse("runs", "diff", make_run("finished")).exit_code == 2
+
+
+def test_diff_of_equal_runs_says_so(mmfuse, make_run):
+    result = mmfuse("runs", "diff", make_run("finished"), make_run("finished"))
+
+    assert (result.stdout, result.stderr) == ("", "no difference\n")
+
+
+def test_export_csv_has_a_row_a_run_and_a_column_a_metric(mmfuse, make_run):
+    run_id = make_run("finished")
+
+    rows = list(csv.DictReader(io.StringIO(mmfuse("runs", "export").stdout)))
+
+    assert [row["id"] for row in rows] == [run_id]
+    assert rows[0]["test/accuracy"] == "0.725"
+    assert rows[0]["dataset_label"] == "avmnist (stand-in)"
+
+
+def test_export_csv_defuses_names_that_a_spreadsheet_would_run(mmfuse, make_run):
+    make_run("finished", name="=HYPERLINK(1)")
+
+    rows = list(csv.DictReader(io.StringIO(mmfuse("runs", "export").stdout)))
+
+    assert rows[0]["name"] == "'=HYPERLINK(1)"
+
+
+def test_export_markdown_escapes_bars(mmfuse, make_run):
+    make_run("finished", name="a|b")
+
+    assert "| a\\|b |" in mmfuse("runs", "export", "-f", "md").stdout
+
+
+def test_export_latex_escapes_special_characters_and_has_rules(mmfuse, make_run):
+    make_run("finished", name="50%_of_$")
+
+    text = mmfuse("runs", "export", "-f", "latex").stdout
+
+    assert r"50\%\_of\_\$" in text
+    assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
+    assert text.count("&") == 2 * text.splitlines()[2].count("&")
+
+
+def test_export_writes_a_file(mmfuse, make_run, tmp_path: Path):
+    make_run("finished")
+
+    result = mmfuse("runs", "export", "-f", "json", "-o", str(tmp_path / "runs.json"))
+
+    assert result.stdout == ""
+    assert len(json.loads((tmp_path / "runs.json").read_text())["runs"]) == 1
+
+
+def test_a_reader_that_has_seen_enough_causes_no_complaint(make_run):
+    make_run("finished", notes="x" * 1_000_000)
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "mmfuse_cli", "runs", "show", "latest"], stdout=PIPE, stderr=PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
