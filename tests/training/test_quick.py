@@ -128,7 +128,7 @@ def test_scores_do_not_depend_on_the_batch_size_and_leave_the_model_in_its_mode(
 
     torch.testing.assert_close(whole, parts)
     assert model.training
-    assert score(model, split, TASK)["accuracy"] == (whole.argmax(1) == split.target).float().mean().item()
+    assert score(model, split, TASK)["accuracy"] == (whole.argmax(1) == split.target).double().mean().item()
 
 
 def test_scoring_stops_between_two_batches():
