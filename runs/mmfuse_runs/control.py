@@ -201,15 +201,16 @@ def _nudge(store: RunStore, run_id: str) -> None:
 
 
 def _let_it_settle(store: RunStore, run_id: str) -> None:
-    """Before a next attempt: an ended run's supervisor may need a moment to leave, a lost run may have a last word."""
+    """Before a next attempt: a lost run may have a last word, an ended run's supervisor may need a moment to leave."""
     record, seen = _look(store, run_id)
-    supervisor = ProcessIdentity.from_json(record["supervisor"])
-    if supervisor is None:
-        return
-    if record["state"] in LIVE and seen.state is State.LOST:
+    if record["state"] in LIVE and record["supervisor"] and seen.state is State.LOST:
         adopt(store, run_id)
-        supervisor = ProcessIdentity.from_json(_look(store, run_id)[0]["supervisor"]) or supervisor
-    if _look(store, run_id)[1].state in TERMINAL and not _poll(lambda: not supervisor.alive(), CONFIRM_S):
+        _poll(lambda: _look(store, run_id)[1].state in TERMINAL, CONFIRM_S)
+        record, seen = _look(store, run_id)
+    supervisor = ProcessIdentity.from_json(record["supervisor"])
+    if seen.state not in TERMINAL or supervisor is None:
+        return
+    if not _poll(lambda: not supervisor.alive(), CONFIRM_S):
         raise RunBusy(
             f"run {run_id} has ended but its supervisor, process {supervisor.pid}, is still busy", "try again"
         )
