@@ -45,7 +45,7 @@ def _multiclass(logits: Tensor, target: Tensor) -> dict[str, float]:
         for average in AVERAGES
     }
     return {
-        "accuracy": float((prediction == target).float().mean()),
+        "accuracy": float((prediction == target).double().mean()),
         **f1,
         "loss": float(cross_entropy(logits, target)),
     }

@@ -7,7 +7,7 @@ the same order, which is then filled up from its own beginning so that all ranks
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -38,19 +38,26 @@ def ordered_batches(split: Split, *, batch_size: int) -> Iterator[Batch]:
 
 
 class ResidentLoader:
-    """What Lightning iterates: the batches of one epoch each time, the first time from batch ``start`` on.
+    """What Lightning iterates: each time the rest of the epoch in which training stands, as ``position`` tells.
 
-    The Trainer counts the epochs of this process from zero; ``epoch`` counts those of the run.
+    ``position`` gives the epoch and the batches of it that are done; it is asked when the first batch is wanted, not
+    before, because the Trainer makes iterators that it never uses.
     """
 
     def __init__(
-        self, split: Split, *, batch_size: int, seed: int, epoch: int = 0, start: int = 0, rank: int = 0, ranks: int = 1
+        self,
+        split: Split,
+        *,
+        batch_size: int,
+        seed: int,
+        position: Callable[[], tuple[int, int]],
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         self.split = split
         self.batch_size = batch_size
         self.seed = seed
-        self.epoch = epoch
-        self.start = start
+        self.position = position
         self.rank = rank
         self.ranks = ranks
 
@@ -58,14 +65,13 @@ class ResidentLoader:
         return steps_per_epoch(len(self.split), batch_size=self.batch_size, ranks=self.ranks)
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch, start = self.epoch, self.start
-        self.epoch, self.start = epoch + 1, 0
-        return epoch_batches(
+        epoch, done = self.position()
+        yield from epoch_batches(
             self.split,
             batch_size=self.batch_size,
             seed=self.seed,
             epoch=epoch,
-            start=start,
+            start=done,
             rank=self.rank,
             ranks=self.ranks,
         )
