@@ -30,8 +30,8 @@ class SpaceOptions(Options):
 
     size: Size = "small"
     """Sizes of the candidates: "small" for a CPU, "paper" as MixMAS publishes them."""
-    blocks: list[str] | None = None
-    """Mixer blocks tried as encoders; null tries every one that fits the modality."""
+    blocks: list[str] | None = ["hyper", "mlp", "monarch", "ramlp"]
+    """Mixer blocks tried as encoders where they fit the modality (the paper's figure and its code); null tries all."""
     encoders: dict[str, list[BlockParams]] = {}
     """Encoders by modality, spelled out; modalities not named here get one encoder per block."""
     functions: Annotated[list[str], Field(min_length=1)] = ["concat", "sum", "mean", "max"]
@@ -140,7 +140,7 @@ def encoder_params(block: str, modality: Modality, *, size: Size) -> BlockParams
     A block whose sizes are not the common ones declares ``sized(size, shape)``.
     """
     declaration = BLOCKS.declaration(block)
-    if hasattr(declaration, "sized"):
+    if modality.kind in declaration.ACCEPTS and hasattr(declaration, "sized"):
         return {"block": block, **declaration.sized(size, modality.shape)}
     numbers = dict(_TEXT[size] if modality.name == "text" else _ENCODER[size][modality.kind])
     if modality.kind == "grid":

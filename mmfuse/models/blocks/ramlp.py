@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -43,6 +43,18 @@ class Params(Options):
     """Channels that a region's matrix mixes together; divides the width of the region mixing."""
     variant: Literal["paper", "reference"] = "paper"
     """``reference``: one token per column of the last map instead of one per pixel."""
+
+
+def sized(size: str, shape: Sequence[int]) -> dict[str, Any]:
+    """The candidate of a search space: the published encoder, or one a CPU trains in seconds (``small``).
+
+    Regions follow from the maps as MixMAS's two configurations have it (7,4,2,1 for 28 x 28, 7,7,7,1 for 112 x 112):
+    the largest divisor of a map up to 7, and 1 in the last stage.
+    """
+    small = {"dims": [16, 32, 64, 64], "depths": [1, 1, 1, 1], "groups": [1, 2, 4, 8]} if size == "small" else {}
+    sides = [height for height, _ in map_sizes(Params(), shape)[:-1]]
+    regions = [max(divisor for divisor in range(1, 8) if side % divisor == 0) for side in sides]
+    return {**small, "regions": [*regions, 1]}
 
 
 def map_sizes(params: Params, shape: Sequence[int]) -> list[tuple[int, int]]:

@@ -4,15 +4,15 @@ Cao et al., "Strip-MLP: Efficient Token Interaction for Vision MLP" (2023, ICCV,
 the channels take that cascade, the other half large strip-shaped convolutions; features of early stages also jump to
 later ones.
 
-``paper`` hands every pixel of the last map on as a token, and the channel MLP may have any width. ``reference``
-reproduces the released MixMAS code: one token per column of the last map, and a channel MLP of exactly three times the
-channels. As in that code the cascade needs square maps, and no dropout but stochastic depth is applied.
+``paper`` hands every pixel of the last map on as a token. ``reference`` reproduces the released MixMAS code, which
+averages over the height only and so has one token per column. As in that code the cascade needs square maps, and no
+dropout but stochastic depth is applied.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -37,12 +37,22 @@ class Params(Options):
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Chance that a sample skips a mixing while training (the released code: 0.1)."""
     variant: Literal["paper", "reference"] = "paper"
-    """``reference``: one token per column of the last map instead of one per pixel; ``ratio`` must be 3."""
+    """``reference``: one token per column of the last map instead of one per pixel."""
 
 
 def map_sides(params: Params, shape: Sequence[int]) -> list[int]:
     """Side of each stage's square map."""
     return [shape[1] // params.patch // 2**stage for stage in range(4)]
+
+
+def sized(size: str, shape: Sequence[int]) -> dict[str, Any]:
+    """The candidate of a search space: the published encoder, or one a CPU trains in seconds (``small``).
+
+    Three stages merge 2 x 2, so the patch leaves the first map a multiple of 8 where the side allows it.
+    """
+    small = {"dim": 16, "depths": [1, 1, 1, 1]} if size == "small" else {}
+    patches = [patch for patch in (4, 2, 1) if shape[1] % (8 * patch) == 0]
+    return {**small, "patch": patches[0] if patches else 4}
 
 
 def check(params: Params, shape: Sequence[int]) -> str | None:
@@ -56,8 +66,6 @@ def check(params: Params, shape: Sequence[int]) -> str | None:
         return (
             f"patches of {params.patch} leave {shape[1] // params.patch} of {shape[1]} pixels, too few to halve 3 times"
         )
-    if params.variant == "reference" and params.ratio != 3:
-        return f"the reference variant has ratio 3, not {params.ratio}"
     return None
 
 

@@ -4,7 +4,7 @@ Tang et al., "An Image Patch is a Wave: Phase-Aware Vision MLP" (2022, CVPR, arX
 
 ``paper`` follows the text: an output channel weighs the cosine and the sine part of the same input channel; and every
 pixel of the last map becomes a token. ``reference`` reproduces the released MixMAS code, where the parts are laid block
-by block under a grouped convolution, which so pairs the cosine parts of two different channels; and the map is pooled to
+by block under a grouped convolution, which so pairs the cosine parts of two different channels, and pools the map to
 one token.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -29,7 +29,7 @@ Stages = Annotated[tuple[Size, ...], Field(min_length=1)]
 class Params(Options):
     """Sizes of a Wave-MLP, one value per stage; the defaults are the paper's T."""
 
-    dims: Stages = (64, 128, 320, 512)
+    dims: Annotated[tuple[Annotated[int, Field(ge=4)], ...], Field(min_length=1)] = (64, 128, 320, 512)
     """Channels of each stage."""
     depths: Stages = (2, 2, 4, 2)
     """Blocks of each stage (T: 2,2,4,2; S: 2,3,10,3)."""
@@ -51,6 +51,11 @@ def map_sizes(params: Params, shape: Sequence[int]) -> list[tuple[int, int]]:
     return sizes
 
 
+def sized(size: str, shape: Sequence[int]) -> dict[str, Any]:
+    """The candidate of a search space: the published encoder, or one a CPU trains in seconds (``small``)."""
+    return {"dims": [16, 32, 64, 64], "depths": [1, 1, 1, 1], "mlp_ratios": [2, 2, 2, 2]} if size == "small" else {}
+
+
 def check(params: Params, shape: Sequence[int]) -> str | None:
     """Why a modality of ``shape`` cannot be encoded; None when it can."""
     stages = {"dims": params.dims, "depths": params.depths, "mlp_ratios": params.mlp_ratios}
@@ -59,9 +64,6 @@ def check(params: Params, shape: Sequence[int]) -> str | None:
         return problem
     if min(shape[1:]) < 3:
         return f"a grid of {shape[1]} x {shape[2]} is smaller than the stem needs (3 x 3)"
-    for dim in params.dims:
-        if dim % 4:
-            return f"{dim} channels cannot be divided by 4, as the weighing of branches needs"
     return None
 
 
