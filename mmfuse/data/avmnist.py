@@ -140,7 +140,7 @@ def status(root: Path, options: Options | None = None) -> DataStatus:
         samples = {"train": recipe.train, "val": recipe.val, "test": recipe.test}
         return DataStatus(TASK.name, "stand-in", folder, folder.is_dir(), samples, absent)
     except MmfuseError as error:
-        return DataStatus(TASK.name, "damaged", real, True, {}, absent, error.message, error.hint)
+        return DataStatus(TASK.name, "unusable", real, False, {}, absent, error.message, error.hint)
 
 
 def check(root: Path, options: Options | None = None, *, progress: Progress = silent) -> DataStatus:

@@ -105,7 +105,7 @@ def _download(remote: Remote, part: BinaryIO, by_hand: str, progress: Progress) 
             return
         except urllib.error.HTTPError as error:
             raise DataMissing(f"the server of {remote.url} answers {error.code} {error.reason}", by_hand) from error
-        except (http.client.HTTPException, OSError) as error:
+        except (http.client.HTTPException, OSError, ValueError) as error:
             if last:
                 reason = getattr(error, "reason", error)
                 raise DataMissing(f"{remote.url} cannot be fetched: {reason}", f"try again, or {by_hand}") from error
