@@ -55,15 +55,17 @@ class VectorStem(nn.Module):
 
 
 def build_stem(shape: Sequence[int], *, patch: int, dim: int | None) -> nn.Module:
-    """The stem for samples of ``shape``; ``dim`` None leaves a sequence's steps as they are."""
+    """The stem for samples of ``shape``; ``dim`` None leaves a sequence's steps as they are.
+
+    Raises:
+        ValueError: when ``dim`` is None and the samples are no sequence.
+    """
     kind = kind_of(shape)
-    if dim is None:
-        return nn.Identity()
-    if kind == "grid":
-        return PatchStem(shape[0], patch=patch, dim=dim)
     if kind == "sequence":
-        return nn.Linear(shape[1], dim)
-    return VectorStem(shape[0], dim=dim)
+        return nn.Identity() if dim is None else nn.Linear(shape[1], dim)
+    if dim is None:
+        raise ValueError(f"a {kind} of shape {tuple(shape)} needs a number of channels")
+    return PatchStem(shape[0], patch=patch, dim=dim) if kind == "grid" else VectorStem(shape[0], dim=dim)
 
 
 class MixerEncoder(nn.Module):

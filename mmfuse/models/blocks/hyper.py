@@ -102,10 +102,15 @@ class Hypernetwork(nn.Module):
     """Generate a weight row per token: a bias-free two-layer MLP of its own for each head.
 
     Shape: (B, N, E) -> (B, N, heads, hidden / heads).
+
+    Raises:
+        ValueError: when heads do not divide ``dim`` and ``hidden``.
     """
 
     def __init__(self, dim: int, *, hidden: int, heads: int) -> None:
         super().__init__()
+        if dim % heads or hidden % heads:
+            raise ValueError(f"{heads} heads do not divide {dim} channels and {hidden} hidden units")
         share = dim // heads
         self.first = nn.Parameter(torch.empty(heads, share, share))
         self.second = nn.Parameter(torch.empty(heads, hidden // heads, share))

@@ -237,10 +237,16 @@ class StripMlp(nn.Module):
     """Patches, four stages with merging between them and jumps from stage 1 and 2 to stage 3 and 4, norm, tokens.
 
     Shape: (B, C, S, S) -> (B, tokens, dim).
+
+    Raises:
+        ValueError: when patches do not divide the grid; the strided convolution would silently drop the rest.
     """
 
     def __init__(self, params: Params, *, shape: Sequence[int]) -> None:
         super().__init__()
+        problem = stem_problem(shape, patch=params.patch)
+        if problem is not None:
+            raise ValueError(problem)
         self.tokens, self.dim = token_shape(params, shape)
         self.pools_columns = params.variant == "reference"
         dims = [params.dim * 2**stage for stage in range(4)]
