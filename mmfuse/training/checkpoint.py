@@ -103,11 +103,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
     record = _read(path)
     if not isinstance(record, dict) or record.get("kind") != KIND:
         raise CheckpointMismatch(f"{path} was not written by mmfuse")
-    if record["format"] > FORMAT:
-        raise CheckpointMismatch(
-            f"{path} has format {record['format']}, this mmfuse reads up to {FORMAT}", "pip install --upgrade mmfuse"
-        )
     try:
+        if record["format"] > FORMAT:
+            raise CheckpointMismatch(
+                f"{path} has format {record['format']}, this mmfuse reads up to {FORMAT}",
+                "pip install --upgrade mmfuse",
+            )
         return _from_plain(record)
     except (KeyError, TypeError) as error:
         raise DataInvalid(f"{path} is damaged: {error} is missing or wrong") from error
