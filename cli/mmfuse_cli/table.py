@@ -5,13 +5,15 @@ Not Rich's: importing that would double the time of `mmfuse runs ls`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from mmfuse_cli.render import paint
-from mmfuse_tui.clean import clean, fit
+from mmfuse_cli.render import colourful, paint
+from mmfuse_tui.clean import clean
+from mmfuse_tui.clean import fit as fit_wide
 
 GAP = "  "
 
@@ -33,16 +35,33 @@ class Column:
 
 def draw(columns: Sequence[Column], rows: Sequence[Mapping[str, str]], *, width: int | None = None) -> list[str]:
     """The lines of a table, title first; ``width`` is the space there is (None: as wide as it needs)."""
-    cells = [{column.key: clean(row.get(column.key, "")) for column in columns} for row in rows]
-    widths = {column.key: _widest(column, cells) for column in columns}
-    shown = _fitting(columns, widths, width)
+    cells = {column.key: [clean(row.get(column.key, "")) for row in rows] for column in columns}
+    widths = {column.key: max(map(_cells, (column.title, *cells[column.key]))) for column in columns}
+    shown = _fitting([column for column in columns if any(cells[column.key]) or not rows], widths, width)
     _squeeze(shown, widths, width)
-    title = GAP.join(fit(column.title, widths[column.key], right=column.right) for column in shown)
-    return [paint(title.rstrip(), "bold"), *(_line(shown, row, widths) for row in cells)]
+    title = GAP.join(_fit(column.title, widths[column.key], right=column.right) for column in shown)
+    drawn = [_painted(column, cells[column.key], widths[column.key]) for column in shown]
+    return [paint(title.rstrip(), "bold"), *(GAP.join(line).rstrip() for line in zip(*drawn, strict=True))]
 
 
-def _widest(column: Column, cells: Sequence[Mapping[str, str]]) -> int:
-    return max([cell_len(column.title), *(cell_len(row[column.key]) for row in cells)])
+def _cells(text: str) -> int:
+    """Terminal cells ``text`` takes; nearly always it is plain ASCII, where that is its length."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def _fit(text: str, width: int, *, right: bool) -> str:
+    if len(text) > width or not text.isascii():
+        return fit_wide(text, width, right=right)
+    return text.rjust(width) if right else text.ljust(width)
+
+
+def _painted(column: Column, texts: Sequence[str], width: int) -> list[str]:
+    """The column's cells at their width, coloured by their first word where colours are shown."""
+    fitted = [_fit(text, width, right=column.right) for text in texts]
+    if not column.colours or not colourful(sys.stdout):
+        return fitted
+    colours = [column.colours.get(text.partition(" ")[0], "") for text in texts]
+    return [paint(text, colour) for text, colour in zip(fitted, colours, strict=True)]
 
 
 def _needed(columns: Sequence[Column], widths: Mapping[str, int]) -> int:
@@ -51,8 +70,8 @@ def _needed(columns: Sequence[Column], widths: Mapping[str, int]) -> int:
 
 def _fitting(columns: Sequence[Column], widths: Mapping[str, int], width: int | None) -> list[Column]:
     """The columns that stay."""
-    shown = [column for column in columns if widths[column.key]]
-    for column in sorted(shown, key=lambda column: -column.leaves):
+    shown = list(columns)
+    for column in sorted(columns, key=lambda column: -column.leaves):
         if width is None or _needed(shown, widths) <= width or not column.leaves:
             break
         shown.remove(column)
@@ -66,12 +85,3 @@ def _squeeze(columns: Sequence[Column], widths: dict[str, int], width: int | Non
         if widths[widest.key] <= 8:
             return
         widths[widest.key] -= 1
-
-
-def _line(columns: Sequence[Column], row: Mapping[str, str], widths: Mapping[str, int]) -> str:
-    parts = []
-    for column in columns:
-        text = fit(row[column.key], widths[column.key], right=column.right)
-        first = row[column.key].partition(" ")[0]
-        parts.append(paint(text, (column.colours or {}).get(first, "")))
-    return GAP.join(parts).rstrip()
