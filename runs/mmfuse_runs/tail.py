@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,14 +63,13 @@ class MetricsTable:
         self._clear()
 
     @classmethod
-    def from_blocks(cls, path: Path, offset: int, blocks: Iterable[tuple[int | None, int, Block]]) -> MetricsTable:
-        """A table that has read the journal up to ``offset`` already: its rows are ``blocks`` (as `blocks` gives)."""
+    def from_blocks(cls, path: Path, offset: int, blocks: Iterable[tuple[int | None, Block]]) -> MetricsTable:
+        """A table that knows the journal's rows up to byte ``offset`` already: ``blocks``, each with its trial."""
         table = cls(path)
         table._reader.skip_to(offset)
-        for trial, attempt, block in blocks:
-            table._blocks.setdefault(trial, {})[attempt, tuple(block.values)] = block
-            table._latest[trial] = max(attempt, table._latest.get(trial, attempt))
-            table._attempt = max(attempt, table._attempt)
+        for trial, block in blocks:
+            table._blocks.setdefault(trial, {})[0, tuple(block.values)] = block
+            table._latest[trial] = 0
         return table
 
     def poll(self) -> bool:
@@ -110,11 +109,11 @@ class MetricsTable:
     def points(self, name: str, trial: int | None = None) -> tuple[array[int], array[float], array[float]]:
         """Like `series`, with the Unix time of each value."""
         blocks = [block for block in self._of(trial) if name in block.values]
+        if len(blocks) == 1:
+            return blocks[0].steps[:], blocks[0].values[name][:], blocks[0].times[:]
         steps = array("q", (step for block in blocks for step in block.steps))
         values = array("d", (value for block in blocks for value in block.values[name]))
         times = array("d", (time for block in blocks for time in block.times))
-        if len(blocks) < 2:
-            return steps, values, times
         order = sorted(range(len(steps)), key=steps.__getitem__)
         return (
             array("q", map(steps.__getitem__, order)),
@@ -126,13 +125,6 @@ class MetricsTable:
         """The value at the largest step, None where there are none."""
         _, values = self.series(name, trial)
         return values[-1] if values else None
-
-    def blocks(self) -> Iterator[tuple[int | None, int, Block]]:
-        """Trial, attempt and columns of everything that is shown."""
-        for trial, blocks in self._blocks.items():
-            for (attempt, _), block in blocks.items():
-                if block.steps:
-                    yield trial, attempt, block
 
     def _clear(self) -> None:
         self._blocks: dict[int | None, dict[tuple[int, Names], Block]] = {}
