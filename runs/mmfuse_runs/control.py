@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 CONFIRM_S = 3.0
 """How long a request waits for its effect to show; it stays valid after that."""
-_POLL_S = 0.01
+_POLL_S = (0.01, 0.1)
+"""First and longest pause between two looks at a run: what is quick is seen quickly, long waits cost little."""
 
 _AS_ASKED = frozenset({State.STOPPED, State.KILLED, State.CANCELLED})
 _POSSIBLE = {
@@ -259,8 +260,10 @@ def _write_state(run: Path, record: dict[str, Any]) -> None:
 def _poll(reached: Callable[[], bool], timeout: float | None) -> bool:
     """Look again and again until something is so; False once ``timeout`` seconds are over."""
     deadline = None if timeout is None else time.monotonic() + timeout
+    pause, longest = _POLL_S
     while not reached():
         if deadline is not None and time.monotonic() > deadline:
             return False
-        time.sleep(_POLL_S)
+        time.sleep(pause)
+        pause = min(pause * 1.2, longest)
     return True

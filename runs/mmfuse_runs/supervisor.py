@@ -382,7 +382,8 @@ class _Wake:
 
 def main(run: str, *, adopt: bool = False) -> int:
     """Supervise the run in a folder to its end; the return value is this process's exit code."""
-    supervisor = Supervisor(Path(run))
+    supervisor = Supervisor(Path(run).absolute())
+    os.chdir("/")  # a supervisor must not keep anybody's folder or disk in use
     try:
         supervisor.adopt() if adopt else supervisor.start()
     except NotOurs as error:

@@ -6,6 +6,7 @@ import itertools
 import random
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -14,17 +15,16 @@ from mmfuse_runs import control
 from mmfuse_runs.identity import ProcessIdentity
 from mmfuse_runs.slots import Line
 from mmfuse_runs.states import LIVE, RESUMABLE, TRANSITIONS, State
+from mmfuse_runs.store import RunStore
 
-ACTS = 14
+PEOPLE, ACTS = 2, 10
 
 
 def living_workers(house, run: str) -> int:
-    path = house.path(run) / "pids.txt"
-    pids = map(int, path.read_text().split()) if path.exists() else ()
-    return sum(_lives(pid) for pid in pids)
+    return sum(lives(int(pid)) for pid in (house.path(run) / "pids.txt").read_text().split())
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
     try:
         ProcessIdentity.of(pid)
     except ProcessLookupError:
@@ -32,36 +32,42 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def end_process(house, run: str, role: str) -> None:
-    identity = ProcessIdentity.from_json(house.record(run)[role])
+def end_process(store: RunStore, run: str, role: str) -> None:
+    identity = ProcessIdentity.from_json(store.folder(run).state()[role])
     if identity is not None:
         identity.signal(signal.SIGKILL)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_any_interleaving_leaves_a_legal_history_one_worker_and_a_free_slot(house, monkeypatch, seed):
-    monkeypatch.setenv("MMFUSE_CPU_SLOTS", "1")
-    dice = random.Random(seed)
-    run = house.start("train")
+def meddle(house, run: str, dice: random.Random) -> None:
+    """One person's random acts, through a store of their own."""
+    store = RunStore(house.store.home)
     acts = {
-        "stop": lambda: control.stop(house.store, run, grace_s=dice.choice([None, 0.0, 5.0])),
-        "kill": lambda: control.kill(house.store, run),
-        "pause": lambda: control.pause(house.store, run),
-        "continue": lambda: control.continue_(house.store, run),
-        "resume": lambda: control.resume(house.store, run),
-        "adopt": lambda: control.adopt(house.store, run),
-        "end supervisor": lambda: end_process(house, run, "supervisor"),
-        "end worker": lambda: end_process(house, run, "worker"),
+        "stop": lambda: control.stop(store, run, grace_s=dice.choice([None, 0.0, 5.0])),
+        "kill": lambda: control.kill(store, run),
+        "pause": lambda: control.pause(store, run),
+        "continue": lambda: control.continue_(store, run),
+        "resume": lambda: control.resume(store, run),
+        "adopt": lambda: control.adopt(store, run),
+        "end supervisor": lambda: end_process(store, run, "supervisor"),
+        "end worker": lambda: end_process(store, run, "worker"),
     }
-    weights = [2, 1, 2, 2, 5, 2, 2, 1]
-    for act in dice.choices(list(acts), weights, k=ACTS):
+    for act in dice.choices(list(acts), [2, 1, 2, 2, 6, 2, 2, 1], k=ACTS):
         try:
             acts[act]()
         except RunBusy as refusal:
             assert run in refusal.message
-        time.sleep(dice.choice([0, 0.01, 0.1]))
+        time.sleep(dice.choice([0, 0.01, 0.2]))
         assert living_workers(house, run) <= 1
 
+
+@pytest.mark.parametrize("seed", range(5))
+def test_any_interleaving_leaves_a_legal_history_one_worker_and_a_free_slot(house, monkeypatch, seed):
+    monkeypatch.setenv("MMFUSE_CPU_SLOTS", "1")
+    run = house.start("train", until=State.RUNNING)
+
+    with ThreadPoolExecutor(PEOPLE) as people:
+        for done in [people.submit(meddle, house, run, random.Random(f"{seed}-{person}")) for person in range(PEOPLE)]:
+            done.result()
     if house.store.record(run).orphan:
         control.adopt(house.store, run)
     if house.state(run) in LIVE and house.store.record(run).state in LIVE:

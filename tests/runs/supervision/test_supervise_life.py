@@ -19,6 +19,8 @@ from mmfuse_runs.inbox import Request, Verb
 from mmfuse_runs.slots import Line
 from mmfuse_runs.states import LIVE, State
 
+RUNS = Path(launch.__file__).parents[1]
+
 
 def gone(pid: int) -> bool:
     try:
@@ -470,7 +472,13 @@ def test_the_worker_gets_its_environment_a_group_of_its_own_and_a_plain_log(hous
 
     told = json.loads((house.path(run) / "environment.json").read_text())
     expected = {"MMFUSE_RUN_DIR": str(house.path(run)), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    expected |= {"TQDM_DISABLE": "1", "NO_COLOR": "1", "TERM": "dumb", "CUDA_VISIBLE_DEVICES": ""}
+    expected |= {
+        "PYTHONSAFEPATH": "1",
+        "TQDM_DISABLE": "1",
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     assert {name: told[name] for name in expected} == expected
     assert told["pgid"] == told["pid"] != told["sid"] == house.supervisor(run).pid
     assert (told["stdin"], told["cwd"]) == ("/dev/null", str(Path.cwd()))
@@ -491,6 +499,44 @@ def test_the_worker_on_a_gpu_slot_sees_that_gpu_only(house, tmp_path, monkeypatc
     assert told["CUDA_VISIBLE_DEVICES"] == "GPU-bb"
     assert (told["CUDA_DEVICE_ORDER"], told["MMFUSE_DEVICE"]) == ("PCI_BUS_ID", "cuda")
     assert house.record(run)["slot"] == "gpu-GPU-bb.0"
+
+
+def supervise_here(house, run: str, tweak: str) -> subprocess.Popen:
+    """A supervisor in front, with a constant or a measurement of its module replaced."""
+    code = f"import sys; sys.path.append({str(RUNS)!r}); import mmfuse_runs.supervisor as module; {tweak}; "
+    code += "sys.exit(module.main(sys.argv[1]))"
+    return subprocess.Popen([sys.executable, "-I", "-S", "-c", code, str(house.path(run))])
+
+
+def prepare(house, scenario: str, monkeypatch) -> str:
+    """A run with everything in place but a supervisor."""
+    run = house.create()
+    with monkeypatch.context() as patched:
+        patched.setattr(launch, "spawn_supervisor", lambda *arguments, **options: None)
+        house.launch(run, scenario)
+    return run
+
+
+def test_a_worker_that_shows_no_sign_of_life_is_remarked_on(house, monkeypatch):
+    run = prepare(house, "import_forever", monkeypatch)
+
+    supervisor = supervise_here(house, run, "module.SILENT_S = 0.2")
+
+    house.eventually(lambda: str(house.record(run)["waiting"]).startswith("no sign of life from the worker for"))
+    assert house.state(run) is State.STARTING
+    control.kill(house.store, run)
+    assert supervisor.wait(timeout=10) == 0
+
+
+def test_a_kill_that_nobody_asked_for_is_put_down_to_memory_if_the_kernel_killed_meanwhile(house, monkeypatch):
+    run = prepare(house, "train", monkeypatch)
+
+    supervisor = supervise_here(house, run, "counts = iter([4, 5]); module._oom_kills = lambda: next(counts)")
+    house.wait(run, State.RUNNING)
+    house.worker(run).signal(signal.SIGKILL)
+
+    assert supervisor.wait(timeout=10) == 0
+    assert house.record(run)["reason"] == "killed by signal 9 (out of memory?)"
 
 
 def test_a_state_file_that_cannot_be_written_does_not_end_supervision(house):
@@ -577,8 +623,7 @@ def test_a_run_outlives_the_terminal_and_the_command_that_started_it(house):
 
 
 def test_the_supervisor_needs_no_site_packages():
-    runs = Path(launch.__file__).parents[1]
-    code = f"import sys; sys.path.append({str(runs)!r}); import mmfuse_runs.supervisor; print(*sys.modules)"
+    code = f"import sys; sys.path.append({str(RUNS)!r}); import mmfuse_runs.supervisor; print(*sys.modules)"
 
     modules = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
