@@ -49,7 +49,7 @@ _TRANSIENT = (
 
 def fold(folder: RunFolder, known: Mapping[str, Any] | None = None) -> Fields:
     """The run's document now. ``known`` is its last document, which stands in for what cannot be read."""
-    fields = {name: value for name, value in (known or {}).items() if name not in _TRANSIENT}
+    fields = _from_id(folder.id) | {name: value for name, value in (known or {}).items() if name not in _TRANSIENT}
     troubles = []
     parts: tuple[Callable[[RunFolder, Fields], Fields], ...] = (_identity, _meta, _launch, _life, _outcome, _progress)
     for part in parts:
@@ -67,11 +67,10 @@ def fold(folder: RunFolder, known: Mapping[str, Any] | None = None) -> Fields:
 
 def _identity(folder: RunFolder, fields: Fields) -> Fields:
     spec = folder.spec()
-    words = folder.id.split("-")
-    dataset = str(spec.get("dataset") or (words[-2] if len(words) > 2 else ""))
-    subject = str(spec.get("search") or spec.get("family") or (words[-3] if len(words) > 4 else ""))
-    identity: Fields = {"kind": str(spec.get("kind", "")), "subject": subject, "dataset": dataset}
-    identity |= {"seed": spec.get("seed"), "dataset_label": fields.get("dataset_label") or dataset}
+    identity: Fields = {"kind": str(spec.get("kind", "")), "seed": spec.get("seed")}
+    for name, value in (("subject", spec.get("search") or spec.get("family")), ("dataset", spec.get("dataset"))):
+        if value:
+            identity[name] = str(value)
     if "family" in spec:
         identity |= _architecture(spec)
     return identity
@@ -102,7 +101,7 @@ def _life(folder: RunFolder, fields: Fields) -> Fields:
     life: Fields = {
         "state": str(seen.state),
         "attempt": int(record.get("attempt", 1)),
-        "created": _first(history, {State.QUEUED}) or _created(folder.id),
+        "created": _first(history, {State.QUEUED}) or fields.get("created", 0.0),
         "started": _first(history, {State.STARTING, State.RUNNING}),
         "reason": str(record.get("reason") or ""),
         "waiting": str(record.get("waiting") or "") if seen.state == State.QUEUED else "",
@@ -159,9 +158,11 @@ def _first(history: Iterable[Mapping[str, Any]], states: set[State]) -> float | 
     return next((float(step["at"]) for step in history if step["state"] in states), None)
 
 
-def _created(run_id: str) -> float:
-    """The time in the id: what is left to go by when nothing else says it."""
+def _from_id(run_id: str) -> Fields:
+    """What the id says, such as ``20260304-1512-mixmas-avmnist-7f3a``: left to go by when nothing else says it."""
+    date, time_of_day, subject, dataset, *_ = [*run_id.split("-"), "", "", "", ""]
     try:
-        return datetime.strptime(run_id[:13], "%Y%m%d-%H%M").replace(tzinfo=UTC).timestamp()
+        created = datetime.strptime(date + time_of_day, "%Y%m%d%H%M").replace(tzinfo=UTC).timestamp()
     except ValueError:
-        return 0.0
+        return {}
+    return {"created": created, "subject": subject, "dataset": dataset, "dataset_label": dataset}

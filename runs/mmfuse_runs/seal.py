@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ SEALED = "sealed.h5"
 def seal(folder: RunFolder) -> Path:
     """Write ``sealed.h5`` from the journal, replacing an older one; returns its path.
 
-    One group for each block of rows with the same metrics (attributes ``trial``, ``attempt``), holding ``steps``,
-    ``times`` and one dataset per metric with its ``name``, ``min``, ``max`` and ``last``.
+    One group per metric, ``run/val/accuracy`` or ``trials/7/val/accuracy``, holds ``steps``, ``times`` (Unix seconds)
+    and ``values``, with ``min``, ``max`` and ``last`` as attributes. Rows that a later attempt replaced are left out.
 
     Raises:
         RunBusy: the run is still going on.
@@ -41,10 +42,11 @@ def seal(folder: RunFolder) -> Path:
     try:
         with h5py.File(temporary, "w") as file:
             file.attrs.update({"format": FORMAT, "run": folder.id, "journal_bytes": table.offset})
-            for number, (trial, attempt, block) in enumerate(table.blocks()):
-                _write_block(file.create_group(f"blocks/{number}"), trial, attempt, block)
+            for trial in (None, *table.trials()):
+                for name in table.names(trial):
+                    _write_series(file.create_group(f"{_owner(trial)}/{name}"), *table.points(name, trial), name=name)
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         temporary.unlink(missing_ok=True)
         raise StoreError(f"{path} cannot be written: {error}") from error
     return path
@@ -56,12 +58,12 @@ def unseal(folder: RunFolder) -> MetricsTable | None:
     Raises:
         StoreError: the file is damaged or of a newer format.
     """
-    path = folder.path / SEALED
-    journal = folder.path / "metrics.jsonl"
+    path, journal = folder.path / SEALED, folder.path / "metrics.jsonl"
     if not path.is_file():
         return None
     import h5py
 
+    size = journal.stat().st_size if journal.is_file() else 0
     try:
         with h5py.File(path, "r") as file:
             if int(file.attrs["format"]) > FORMAT:
@@ -69,41 +71,45 @@ def unseal(folder: RunFolder) -> MetricsTable | None:
                     f"{path} was written by a newer mmfuse (format {file.attrs['format']}, this one reads {FORMAT})",
                     "upgrade mmfuse",
                 )
-            size = journal.stat().st_size if journal.is_file() else 0
             if int(file.attrs["journal_bytes"]) != size:
                 return None
-            blocks = [_read_block(group) for group in file.get("blocks", {}).values()]
+            return MetricsTable.from_blocks(journal, size, list(_read_blocks(file)))
     except (OSError, KeyError, ValueError) as error:
         raise StoreError(f"{path} is damaged: {error}", f"delete it; mmfuse reads {journal.name} instead") from error
-    return MetricsTable.from_blocks(journal, size, blocks)
 
 
-def _write_block(group: Any, trial: int | None, attempt: int, block: Block) -> None:
-    group.attrs["attempt"] = attempt
-    if trial is not None:
-        group.attrs["trial"] = trial
-    options = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-    group.create_dataset("steps", data=_numbers(block.steps), **options)
-    group.create_dataset("times", data=_numbers(block.times), **options)
-    for number, (name, column) in enumerate(block.values.items()):
-        dataset = group.create_dataset(f"values/{number}", data=_numbers(column), **options)
-        # Comparisons with NaN are false, so one anywhere would make min and max depend on the order.
-        ordered = [value for value in column if value == value]
-        rollup = {"min": min(ordered), "max": max(ordered)} if ordered else {}
-        dataset.attrs.update({"name": name, "last": column[-1], **rollup})
+def _owner(trial: int | None) -> str:
+    return "run" if trial is None else f"trials/{trial}"
 
 
-def _read_block(group: Any) -> tuple[int | None, int, Block]:
-    trial = int(group.attrs["trial"]) if "trial" in group.attrs else None
-    columns = {dataset.attrs["name"]: array("d", dataset[:].tobytes()) for dataset in group.get("values", {}).values()}
-    block = Block(tuple(columns))
-    block.steps = array("q", group["steps"][:].tobytes())
-    block.times = array("d", group["times"][:].tobytes())
-    block.values = columns
-    return trial, int(group.attrs["attempt"]), block
-
-
-def _numbers(column: array[Any]) -> Any:
+def _write_series(group: Any, steps: array[int], values: array[float], times: array[float], *, name: str) -> None:
     import numpy
 
-    return numpy.frombuffer(column, dtype=column.typecode)
+    for key, column in (("steps", steps), ("values", values), ("times", times)):
+        numbers = numpy.frombuffer(column, dtype=column.typecode)
+        group.create_dataset(key, data=numbers, compression="gzip", compression_opts=1, shuffle=True)
+    # Comparisons with NaN are false, so one anywhere would make min and max depend on the order.
+    ordered = [value for value in values if value == value]
+    rollup = {"min": min(ordered), "max": max(ordered)} if ordered else {}
+    group.attrs.update({"name": name, "last": values[-1], **rollup})
+
+
+def _read_blocks(file: Any) -> Iterator[tuple[int | None, Block]]:
+    """The trial and columns of metrics that were measured together, which share their steps again."""
+    owners: dict[int | None, Any] = {None: file["run"]} if "run" in file else {}
+    owners |= {int(number): group for number, group in file.get("trials", {}).items()}
+    for trial, owner in owners.items():
+        blocks: dict[tuple[bytes, bytes], Block] = {}
+        for group in _series_of(owner):
+            steps, times, values = (group[key][:].tobytes() for key in ("steps", "times", "values"))
+            block = blocks.setdefault((steps, times), Block(()))
+            block.steps, block.times = array("q", steps), array("d", times)
+            block.values[group.attrs["name"]] = array("d", values)
+        for block in blocks.values():
+            yield trial, block
+
+
+def _series_of(owner: Any) -> list[Any]:
+    groups: list[Any] = []
+    owner.visititems(lambda _, item: groups.append(item) if "name" in item.attrs else None)
+    return groups
