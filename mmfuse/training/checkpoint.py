@@ -166,10 +166,15 @@ def _read(path: Path) -> Any:
             raise DataInvalid(f"{path} is truncated or damaged", "copy it again, or take the run's other checkpoint")
         raise CheckpointMismatch(f"{path} is not a checkpoint")
     try:
+        # torch does not look at the checksums that it writes.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(damaged)
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointMismatch(f"{path} holds objects that are not plain data, so it was not opened") from error
-    except (RuntimeError, EOFError, KeyError, OSError) as error:
+    except (zipfile.BadZipFile, RuntimeError, EOFError, KeyError, OSError) as error:
         raise DataInvalid(f"{path} is truncated or damaged", "take the run's other checkpoint") from error
 
 
