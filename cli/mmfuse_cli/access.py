@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from mmfuse.errors import BadSpec
-from mmfuse_tui.query import parse_query
 
 if TYPE_CHECKING:
     from mmfuse_runs.records import RunRecord
@@ -63,6 +62,10 @@ def matcher(conditions: Sequence[str]) -> Callable[[RunRecord], bool]:
     Raises:
         BadSpec: for an unknown field, or a comparison with something that is no number.
     """
+    if not conditions:
+        return lambda record: True
+    from mmfuse_tui.query import parse_query
+
     query, now = parse_query(" ".join(conditions)), time.time()
     return lambda record: query.matches(record, now=now)
 

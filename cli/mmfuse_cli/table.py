@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from rich.cells import cell_len
 
@@ -33,15 +34,46 @@ class Column:
     colours: Mapping[str, str] | None = None
 
 
-def draw(columns: Sequence[Column], rows: Sequence[Mapping[str, str]], *, width: int | None = None) -> list[str]:
+class Row(Protocol):
+    """A row: any mapping will do."""
+
+    def get(self, key: str, default: str, /) -> str:
+        """The cell of a column."""
+
+
+def draw(columns: Sequence[Column], rows: Sequence[Row], *, width: int | None = None) -> list[str]:
     """The lines of a table, title first; ``width`` is the space there is (None: as wide as it needs)."""
-    cells = {column.key: [clean(row.get(column.key, "")) for row in rows] for column in columns}
-    widths = {column.key: max(map(_cells, (column.title, *cells[column.key]))) for column in columns}
-    shown = _fitting([column for column in columns if any(cells[column.key]) or not rows], widths, width)
-    _squeeze(shown, widths, width)
-    title = GAP.join(_fit(column.title, widths[column.key], right=column.right) for column in shown)
-    drawn = [_painted(column, cells[column.key], widths[column.key]) for column in shown]
-    return [paint(title.rstrip(), "bold"), *(GAP.join(line).rstrip() for line in zip(*drawn, strict=True))]
+    shown = _staying(columns, rows, width)
+    _squeeze(shown, width)
+    title = GAP.join(_fit(each.column.title, each.width, right=each.column.right) for each in shown)
+    lines = zip(*(_painted(each) for each in shown), strict=True)
+    return [paint(title.rstrip(), "bold"), *(GAP.join(line).rstrip() for line in lines)]
+
+
+@dataclass
+class _Filled:
+    """A column with its cells and the width it gets."""
+
+    column: Column
+    cells: Sequence[str]
+    width: int
+
+
+def _staying(columns: Sequence[Column], rows: Sequence[Row], width: int | None) -> list[_Filled]:
+    """The columns that stay: first those that must, then the others for as long as there is room.
+
+    Cells of columns beyond that are never worked out. A column without a single filled cell stays away.
+    """
+    staying: list[_Filled] = []
+    for column in sorted(columns, key=lambda column: column.leaves):
+        cells = [clean(row.get(column.key, "")) for row in rows]
+        if rows and not any(cells):
+            continue
+        filled = _Filled(column, cells, max(map(_cells, (column.title, *cells))))
+        if column.leaves and width is not None and _needed([*staying, filled]) > width:
+            break
+        staying.append(filled)
+    return sorted(staying, key=lambda each: columns.index(each.column))
 
 
 def _cells(text: str) -> int:
@@ -55,33 +87,24 @@ def _fit(text: str, width: int, *, right: bool) -> str:
     return text.rjust(width) if right else text.ljust(width)
 
 
-def _painted(column: Column, texts: Sequence[str], width: int) -> list[str]:
+def _painted(filled: _Filled) -> list[str]:
     """The column's cells at their width, coloured by their first word where colours are shown."""
-    fitted = [_fit(text, width, right=column.right) for text in texts]
+    column = filled.column
+    fitted = [_fit(text, filled.width, right=column.right) for text in filled.cells]
     if not column.colours or not colourful(sys.stdout):
         return fitted
-    colours = [column.colours.get(text.partition(" ")[0], "") for text in texts]
+    colours = [column.colours.get(text.partition(" ")[0], "") for text in filled.cells]
     return [paint(text, colour) for text, colour in zip(fitted, colours, strict=True)]
 
 
-def _needed(columns: Sequence[Column], widths: Mapping[str, int]) -> int:
-    return sum(widths[column.key] for column in columns) + len(GAP) * (len(columns) - 1)
+def _needed(columns: Sequence[_Filled]) -> int:
+    return sum(each.width for each in columns) + len(GAP) * (len(columns) - 1)
 
 
-def _fitting(columns: Sequence[Column], widths: Mapping[str, int], width: int | None) -> list[Column]:
-    """The columns that stay."""
-    shown = list(columns)
-    for column in sorted(columns, key=lambda column: -column.leaves):
-        if width is None or _needed(shown, widths) <= width or not column.leaves:
-            break
-        shown.remove(column)
-    return shown
-
-
-def _squeeze(columns: Sequence[Column], widths: dict[str, int], width: int | None) -> None:
+def _squeeze(columns: Sequence[_Filled], width: int | None) -> None:
     """Shorten the widest columns until the table fits, never below eight cells."""
-    while width is not None and columns and _needed(columns, widths) > width:
-        widest = max(columns, key=lambda column: widths[column.key])
-        if widths[widest.key] <= 8:
+    while width is not None and columns and _needed(columns) > width:
+        widest = max(columns, key=lambda each: each.width)
+        if widest.width <= 8:
             return
-        widths[widest.key] -= 1
+        widest.width -= 1

@@ -84,7 +84,7 @@ def ls(
         say("no runs here yet" if not conditions else f"no run meets {' '.join(conditions)}")
         return
     columns = COLUMNS if cols is None else chosen_columns(cols.split(","))
-    out_painted(draw(columns, [row_of(record) for record in records], width=width() if cols is None else None))
+    out_painted(draw(columns, [Row(record) for record in records], width=width() if cols is None else None))
 
 
 def ordered(records: Sequence[RunRecord], sort: str) -> list[RunRecord]:
@@ -121,25 +121,19 @@ def chosen_columns(names: Sequence[str]) -> list[Column]:
     return columns
 
 
-def row_of(record: RunRecord) -> dict[str, str]:
-    """The cells of one run."""
-    cells = {
-        "id": record.id,
-        "state": state_of(record),
-        "dataset": record.dataset_label,
-        "score": number(record.score) if record.score is not None else "",
-        "age": age(record.age_seconds),
-        "name": ("* " if record.starred else "") + record.name,
-        "seconds": span(record.seconds) if record.seconds else "",
-        "parameters": count(record.parameters) if record.parameters else "",
-        "kind": record.kind,
-        "architecture": record.architecture or "",
-        "tags": ",".join(record.tags),
-        "subject": record.subject,
-        "macs": count(record.macs) if record.macs else "",
-        "device": record.device or "",
-    }
-    return {name: number(value) for name, value in record.metrics.items()} | cells
+class Row:
+    """The cells of one run, each worked out when it is asked for: most columns of a narrow table never are."""
+
+    __slots__ = ("_record",)
+
+    def __init__(self, record: RunRecord) -> None:
+        self._record = record
+
+    def get(self, key: str, default: str = "") -> str:
+        """The cell of a column, or the value of a metric."""
+        if key in CELLS:
+            return CELLS[key](self._record)
+        return number(self._record.metrics[key]) if key in self._record.metrics else default
 
 
 def state_of(record: RunRecord) -> str:
@@ -151,3 +145,22 @@ def state_of(record: RunRecord) -> str:
     if record.state == "running" and record.progress is not None and record.progress.total:
         return f"running {100 * record.progress.done / record.progress.total:.0f}%"
     return str(record.state)
+
+
+CELLS: dict[str, Callable[[RunRecord], str]] = {
+    "id": lambda record: record.id,
+    "state": state_of,
+    "dataset": lambda record: record.dataset_label,
+    "score": lambda record: number(record.score) if record.score is not None else "",
+    "age": lambda record: age(record.age_seconds),
+    "name": lambda record: f"* {record.name}" if record.starred else record.name,
+    "seconds": lambda record: span(record.seconds) if record.seconds else "",
+    "parameters": lambda record: count(record.parameters) if record.parameters else "",
+    "kind": lambda record: record.kind,
+    "architecture": lambda record: record.architecture,
+    "tags": lambda record: ",".join(record.tags),
+    "subject": lambda record: record.subject,
+    "macs": lambda record: count(record.macs) if record.macs else "",
+    "device": lambda record: record.device,
+}
+"""How each column reads."""
