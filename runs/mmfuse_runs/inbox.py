@@ -6,6 +6,7 @@ yet. The verb is the file's name, so even a hand-made empty file is a request. S
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -50,7 +51,13 @@ def post(run: Path, request: Request) -> None:
     """
     folder = run / "control"
     folder.mkdir(exist_ok=True)
-    write_json(folder / f"{request.verb}.json", request._asdict() | {"at": request.at or time.time()})
+    path = folder / f"{request.verb}.json"
+    try:
+        write_json(path, request._asdict() | {"at": request.at or time.time()})
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        path.touch()  # on a full disk an empty file is mostly still possible, and enough
 
 
 def pending(run: Path, verb: Verb) -> bool:

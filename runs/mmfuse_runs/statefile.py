@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,12 @@ from mmfuse_runs.atomic import write_json
 from mmfuse_runs.states import State, advanced
 
 HEARTBEAT_S = 1.0
+
+
+def say(message: str) -> None:
+    """A line on stderr, which is the run's log: on the disk that may be full just now."""
+    with suppress(OSError):
+        os.write(2, f"supervisor: {message}\n".encode())
 
 
 def read_record(run: Path, name: str = "state.json") -> dict[str, Any]:
@@ -95,7 +101,7 @@ class StateFile:
             write_json(self._path, self.record)
         except OSError as error:
             if not self._unsaved:
-                print(f"supervisor: state.json was not written, will retry: {error}", file=sys.stderr, flush=True)  # noqa: T201
+                say(f"state.json was not written, will retry: {error}")
             self._unsaved = True
         else:
             self._unsaved = False

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,7 +24,7 @@ from mmfuse_runs.identity import ProcessIdentity
 from mmfuse_runs.inbox import Request, Verb
 from mmfuse_runs.index_event import append_index_event, index_lock
 from mmfuse_runs.slots import Line, NoSuchDevice, Slot, slots_for
-from mmfuse_runs.statefile import HEARTBEAT_S, StateFile, read_record
+from mmfuse_runs.statefile import HEARTBEAT_S, StateFile, read_record, say
 from mmfuse_runs.states import LIVE, TRANSITIONS, State, withdrawn
 from mmfuse_runs.verdict import NOTHING, UNKNOWN, Asked, Exit, Verdict, judge
 from mmfuse_runs.workerprocess import Command, WorkerProcess, become_subreaper, reap_strays, start
@@ -302,7 +301,7 @@ class Supervisor:
         try:
             append_index_event(self._home, self._run.name, self._summary(last_word))
         except OSError as error:
-            _say(f"the index was not told, it will be read from the folder: {error}")
+            say(f"the index was not told, it will be read from the folder: {error}")
 
     def _summary(self, last_word: Mapping[str, Any] | None) -> dict[str, Any]:
         record, result = self._state.record, (last_word or {}).get("result")
@@ -387,7 +386,7 @@ def main(run: str, *, adopt: bool = False) -> int:
     try:
         supervisor.adopt() if adopt else supervisor.start()
     except NotOurs as error:
-        _say(str(error))
+        say(str(error))
         return 1
     return 0
 
@@ -405,7 +404,3 @@ def _oom_kills() -> int:
             if line.startswith("oom_kill "):
                 return int(line.split()[1])
     return 0
-
-
-def _say(message: str) -> None:
-    print(f"supervisor: {message}", file=sys.stderr, flush=True)  # noqa: T201 - its stderr is the run's log

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from mmfuse_runs import inbox
@@ -38,6 +40,17 @@ def test_a_damaged_file_is_still_the_request_its_name_says(tmp_path, text):
     (tmp_path / "control" / "stop.json").write_text(text, encoding="latin-1")
 
     assert [request.verb for request in inbox.take(tmp_path, attempt=5)] == [Verb.STOP]
+
+
+def test_a_full_disk_still_lets_a_request_through(tmp_path, monkeypatch):
+    def refuse(path, record):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(inbox, "write_json", refuse)
+
+    inbox.post(tmp_path, Request(Verb.STOP, by="tui"))
+
+    assert inbox.take(tmp_path, attempt=1) == [Request(Verb.STOP)]
 
 
 def test_a_run_without_control_folder_has_no_requests(tmp_path):

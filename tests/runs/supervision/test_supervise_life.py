@@ -502,10 +502,11 @@ def test_the_worker_on_a_gpu_slot_sees_that_gpu_only(house, tmp_path, monkeypatc
 
 
 def supervise_here(house, run: str, tweak: str) -> subprocess.Popen:
-    """A supervisor in front, with a constant or a measurement of its module replaced."""
+    """A supervisor in front, with something of its module replaced, and no space left for what it says."""
     code = f"import sys; sys.path.append({str(RUNS)!r}); import mmfuse_runs.supervisor as module; {tweak}; "
     code += "sys.exit(module.main(sys.argv[1]))"
-    return subprocess.Popen([sys.executable, "-I", "-S", "-c", code, str(house.path(run))])
+    with open("/dev/full", "w") as full:
+        return subprocess.Popen([sys.executable, "-I", "-S", "-c", code, str(house.path(run))], stderr=full)
 
 
 def prepare(house, scenario: str, monkeypatch) -> str:
@@ -556,6 +557,22 @@ def test_a_state_file_that_cannot_be_written_does_not_end_supervision(house):
 
     assert house.wait(run) is State.FINISHED
     house.eventually(house.supervisor(run).gone)
+
+
+def test_supervision_goes_on_where_neither_state_nor_log_can_be_written(house, monkeypatch):
+    run = prepare(house, "train", monkeypatch)
+    supervisor = supervise_here(house, run, "pass")
+    house.wait(run, State.RUNNING)
+    obstacle = house.path(run) / f"state.json.{supervisor.pid}.tmp"
+    obstacle.mkdir()
+
+    control.stop(house.store, run)
+    house.eventually(house.worker(run).gone)
+    assert supervisor.poll() is None
+    obstacle.rmdir()
+
+    assert house.wait(run) is State.STOPPED
+    assert supervisor.wait(timeout=10) == 0
 
 
 def test_the_heartbeat_goes_on_while_the_run_is_paused(house):
