@@ -28,7 +28,7 @@ from mmfuse_runs.folder import FORMAT, RunFolder
 from mmfuse_runs.index import Index, garbage_uncollected
 from mmfuse_runs.index_event import RUNS_TABLE, SNAPSHOT, index_lock
 from mmfuse_runs.records import FIELDS, SETTLED, RunRecord, record_of
-from mmfuse_runs.states import LIVE, State
+from mmfuse_runs.states import LIVE, first_record
 from mmfuse_runs.storage import IndexTable, open_index_db
 
 LATEST = ("latest", "@last")
@@ -333,8 +333,7 @@ class RunStore:
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M")
         while True:
             folder = RunFolder(self.runs / f"{stamp}-{_word(subject)}-{_word(dataset)}-{secrets.token_hex(2)}")
-            state = {"format": FORMAT, "run": folder.id, **_first_state(now)}
-            write_json(draft / "state.json", state)
+            write_json(draft / "state.json", first_record(folder.id, at=now))
             try:
                 draft.rename(folder.path)
             except OSError as error:
@@ -351,22 +350,6 @@ class RunStore:
         return StoreError(
             f"the run store in {self.home} cannot be written: {error.strerror}", "choose another with --home"
         )
-
-
-def _first_state(now: float) -> dict[str, Any]:
-    return {
-        "state": str(State.QUEUED),
-        "attempt": 1,
-        "since": now,
-        "history": [{"state": str(State.QUEUED), "at": now, "attempt": 1, "reason": ""}],
-        "supervisor": None,
-        "worker": None,
-        "slot": None,
-        "waiting": None,
-        "exit_code": None,
-        "signal": None,
-        "reason": "",
-    }
 
 
 def _write_files(
