@@ -83,7 +83,8 @@ def _work(folder: RunFolder, attempt: dict[str, Any], should_stop: StopRequest) 
                 data_root=Path(attempt["data_root"]),
                 reporter=reporter,
                 should_stop=should_stop,
-                device=attempt["device"],
+                # On a GPU slot the worker sees only that GPU, so the index the user named is another one in here.
+                device=os.environ.get("MMFUSE_DEVICE", attempt["device"]),
                 workers=int(attempt["threads"]),
                 history=history,
                 fingerprint=fingerprint,
