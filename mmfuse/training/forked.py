@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 
@@ -73,8 +73,8 @@ def run_forked(
                 process.start()
                 sender.close()
                 running[receiver] = job, process
-            for receiver in wait(list(running), timeout=POLL_SECONDS):
-                assert isinstance(receiver, Connection)
+            for ready in wait(list(running), timeout=POLL_SECONDS):
+                receiver = cast("Connection[Any, Any]", ready)
                 job, process = running[receiver]
                 try:
                     yield Message(job, receiver.recv())

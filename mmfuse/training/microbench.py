@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from mmfuse.batch import Batch, Split, Splits
 from mmfuse.errors import MmfuseError, Stopped
 from mmfuse.models.assemble import build_model
 from mmfuse.models.cost import count_macs, count_parameters, measure_latency
+from mmfuse.models.fusion_mixer import FusionMixer
 from mmfuse.report import Reporter, TrialRecord
 from mmfuse.search.drive import Trial
 from mmfuse.spec import BenchmarkOptions
@@ -283,7 +284,7 @@ class MicroBenchmark:
         train, val = ({}, {})
         for modality, encoder in encoders.items():
             train[modality], val[modality] = self._tokens[_encoder_key(modality, encoder)]
-        return _FusionOnly(model), replace(self.train, inputs=train), replace(self.val, inputs=val)
+        return _FusionOnly(cast(FusionMixer, model)), replace(self.train, inputs=train), replace(self.val, inputs=val)
 
     def _cache_tokens(self, legs: Sequence[_Leg]) -> None:
         """Pass the sample once through each frozen encoder that ``legs`` need; forked trials share the outputs."""
@@ -347,19 +348,21 @@ class MicroBenchmark:
 class _FusionOnly(nn.Module):
     """A fusion model whose inputs are its encoders' outputs; only what lies behind the encoders trains."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: FusionMixer) -> None:
         super().__init__()
         for name, child in model.named_children():
             if name != "encoders":
                 self.add_module(name, child)
-        # Kept out of the module tree: the encoders' parameters must not reach the optimiser.
-        object.__setattr__(self, "whole", model)
+        # Bound methods are no modules, so the encoders stay out of this module's parameters.
+        self._fuse, self._loss = model.fuse, model.loss
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        return self.whole.fuse(dict(batch.inputs))
+        """The outputs, from tokens."""
+        return self._fuse(batch.inputs)
 
     def loss(self, outputs: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-        return self.whole.loss(outputs, batch)
+        """The model's own loss."""
+        return self._loss(outputs, batch)
 
 
 def _encoder_key(modality: str, encoder: Mapping[str, Any]) -> str:
