@@ -43,8 +43,8 @@ def open_array(path: Path, *, row: tuple[int, ...], kinds: str) -> NDArray[Any]:
     return array
 
 
-def check_finite(array: NDArray[Any], path: Path) -> None:
-    """Read the rows of a floating-point array once and refuse NaN and infinity.
+def check_finite(array: NDArray[Any], path: Path, *, first: int = 0) -> None:
+    """Read the rows of a floating-point array once and refuse NaN and infinity; ``first`` is the first row's number.
 
     Raises:
         DataInvalid: naming the first row that holds one.
@@ -54,7 +54,8 @@ def check_finite(array: NDArray[Any], path: Path) -> None:
     for start in range(0, len(array), _ROWS):
         finite = np.isfinite(array[start : start + _ROWS]).reshape(len(array[start : start + _ROWS]), -1).all(axis=1)
         if not finite.all():
-            raise DataInvalid(f"{path} holds NaN or infinity in row {start + int(np.argmin(finite))}", "build it again")
+            row = first + start + int(np.argmin(finite))
+            raise DataInvalid(f"{path} holds NaN or infinity in row {row}", "fetch or build it again")
 
 
 def mean_and_std(array: NDArray[Any]) -> tuple[float, float]:

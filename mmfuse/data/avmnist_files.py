@@ -110,8 +110,8 @@ def open_part(folder: Path, part: Part, *, rows: slice = slice(None)) -> Arrays:
         row = int(np.argmax((labels < 0) | (labels > 9)))
         raise DataInvalid(f"{label} holds the label {labels[row]} in row {row}, expected 0 to 9", _AGAIN)
     cut = Arrays(arrays.images[rows], arrays.audio[rows], labels[rows])
-    check_finite(cut.images, image)
-    check_finite(cut.audio, audio)
+    check_finite(cut.images, image, first=rows.start or 0)
+    check_finite(cut.audio, audio, first=rows.start or 0)
     return cut
 
 

@@ -149,9 +149,11 @@ def _pitch(voices: list[Voice], rng: np.random.Generator, frames: int) -> NDArra
 
 
 def _glottal(pitch: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Derivative of Rosenberg's glottal pulse, one period per cycle of ``pitch`` (B, n)."""
+    """Derivative of Rosenberg's glottal pulse, one period per cycle of ``pitch`` (B, n), softened towards 4 kHz."""
     phase = np.cumsum(pitch / RATE, axis=1) % 1.0
-    return np.where(phase < _OPEN, (2.0 * _OPEN - 3.0 * phase) * phase / _OPEN**2, 0.0)
+    pulse = np.where(phase < _OPEN, (2.0 * _OPEN - 3.0 * phase) * phase / _OPEN**2, 0.0)
+    pulse[:, 1:] = 0.5 * (pulse[:, 1:] + pulse[:, :-1])
+    return pulse
 
 
 def _resonate(
@@ -165,6 +167,7 @@ def _resonate(
     first = 2.0 * decay * np.cos(2.0 * np.pi * centres / RATE)
     second = np.broadcast_to(-(decay**2), first.shape)
     gain = 1.0 - first - second
+    gain[4] = 1.0 - decay[4]  # gain 1 at its centre, not at 0 Hz as the formants have it
     drive, last, before = np.zeros((3, 5, batch))
     out = np.empty((samples, batch))
     feeds = np.ascontiguousarray(source.T), np.ascontiguousarray(hiss.T)
