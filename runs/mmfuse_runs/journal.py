@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,15 @@ class JournalWriter:
         if self._syncer is None:
             self._start_syncer()
 
+    def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append rows and hand them to the kernel at once, after all that were queued before."""
+        lines = b"".join([encode_row(row) for row in rows])
+        with self._lock:
+            self._buffer += lines
+            self._write_buffer()
+        if self._syncer is None:
+            self._start_syncer()
+
     def flush(self) -> None:
         """Hand every queued row to the kernel: they survive the death of this process."""
         with self._lock:
@@ -100,7 +109,8 @@ class JournalWriter:
     def _write_buffer(self) -> None:
         if not self._buffer or self._fd < 0:
             return
-        data, self._buffer = bytes(self._buffer), bytearray()
+        data = bytes(self._buffer)
+        self._buffer.clear()
         self._flush_due = time.monotonic() + FLUSH_SECONDS
         # A forked child holds a copy of the buffer; its rows are the parent's to write.
         if self._owner != os.getpid():
@@ -197,8 +207,8 @@ def encode_row(row: Mapping[str, Any]) -> bytes:
         TypeError: the row holds something that is not JSON.
     """
     line = orjson.dumps(row, default=_scalar, option=orjson.OPT_APPEND_NEWLINE)
-    # orjson writes null for numbers that are not finite: only rows with a null can hold one.
-    if b"null" in line:
+    # orjson writes null for numbers that are not finite: only rows with more of them than they should have hold one.
+    if line.count(b"null") != list(row.values()).count(None):
         line = orjson.dumps(spell(_plain(row)), option=orjson.OPT_APPEND_NEWLINE)
     return line
 
@@ -239,8 +249,9 @@ def write_rows(fd: int, data: bytes) -> tuple[int, OSError | None]:
     """
     written = 0
     try:
+        written = os.write(fd, data)
         while written < len(data):
-            written += os.write(fd, data[written:] if written else data)
+            written += os.write(fd, data[written:])
     except OSError as trouble:
         if trouble.errno not in _DISK_TROUBLE:
             raise

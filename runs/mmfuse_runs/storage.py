@@ -7,7 +7,7 @@ reach. Here a change appends, several processes may write the index, and the que
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ class IndexTable(Table):
 
     def _get_next_id(self) -> str:
         # TinyDB asks outside the lock: only an id that nobody else can draw is safe.
-        return uuid.uuid4().hex
+        return os.urandom(16).hex()
 
     def _read_table(self) -> dict[str, Mapping[str, Any]]:
         self._index.refresh()
@@ -193,8 +193,8 @@ class JournalStorage(Storage):
         """
         raise TypeError("a journal only grows: its rows cannot be changed or removed")
 
-    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Add rows and hand them to the kernel.
+    def append(self, rows: list[Mapping[str, Any]]) -> None:
+        """Add rows and hand them to the kernel at once.
 
         Raises:
             StoreError: the disk is full.
@@ -202,9 +202,7 @@ class JournalStorage(Storage):
         if self._writer is None:
             self._writer = JournalWriter(self._reader.path)
         dropped = self._writer.dropped_rows
-        for row in rows:
-            self._writer.append(row)
-        self._writer.flush()
+        self._writer.write(rows)
         lost = self._writer.dropped_rows - dropped
         if lost:
             raise StoreError(f"{self._reader.path} cannot grow: the last {lost} rows were dropped", "free some space")
@@ -228,18 +226,26 @@ class JournalTable(Table):
 
     def insert(self, document: Mapping[str, Any]) -> int:
         """Append one row; returns its number."""
-        return self.insert_multiple([document])[0]
+        return self._append([document])
 
     def insert_multiple(self, documents: Iterable[Mapping[str, Any]]) -> list[int]:
         """Append rows with one write; returns their numbers."""
         rows = list(documents)
-        if not all(isinstance(row, Mapping) for row in rows):
-            raise ValueError("Document is not a Mapping")
-        first = self._count() + 1
+        if not rows:
+            return []
+        last = self._append(rows)
+        return list(range(last - len(rows) + 1, last + 1))
+
+    def _append(self, rows: list[Mapping[str, Any]]) -> int:
+        for row in rows:
+            if not isinstance(row, Mapping):
+                raise ValueError("Document is not a Mapping")
+        last = self._count() + len(rows)
+        # Unknown until the rows are in the file: if that fails they are counted again.
         self._known = None
         self._journal.append(rows)
-        self._known = first + len(rows) - 1
-        return list(range(first, first + len(rows)))
+        self._known = last
+        return last
 
     def _count(self) -> int:
         """Rows so far: counted once, then known, because a journal has one writer."""

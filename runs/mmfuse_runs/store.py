@@ -12,8 +12,6 @@ import errno
 import logging
 import os
 import re
-import secrets
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -82,13 +80,13 @@ class RunStore:
         now = time.time()
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
-            draft = self.runs / f".new-{os.getpid()}-{secrets.token_hex(4)}"
+            draft = self.runs / f".new-{os.getpid()}-{os.urandom(4).hex()}"
             draft.mkdir()
             try:
                 _write_files(draft, spec, now, name=name, tags=tags, notes=notes)
                 folder = self._publish(draft, subject, dataset, now)
             except OSError:
-                shutil.rmtree(draft, ignore_errors=True)
+                _delete(draft)
                 raise
         except OSError as error:
             raise self._unwritable(error) from error
@@ -195,10 +193,10 @@ class RunStore:
             record = self.record(run_id)
             if record.state in LIVE and not record.damaged:
                 raise RunBusy(f"run {run_id} is {record.state} and cannot be removed", f"mmfuse runs stop {run_id}")
-            doomed = self.runs / f".removed-{run_id}-{secrets.token_hex(4)}"
+            doomed = self.runs / f".removed-{run_id}-{os.urandom(4).hex()}"
             (self.runs / run_id).rename(doomed)
             self._table.discard([run_id])
-        shutil.rmtree(doomed, ignore_errors=True)
+        _delete(doomed)
 
     def rebuild(self) -> int:
         """Make the index anew from the folders; returns the number of runs.
@@ -332,7 +330,7 @@ class RunStore:
         """Give the finished draft an id that no run has: a folder is never renamed over one that holds files."""
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M")
         while True:
-            folder = RunFolder(self.runs / f"{stamp}-{_word(subject)}-{_word(dataset)}-{secrets.token_hex(2)}")
+            folder = RunFolder(self.runs / f"{stamp}-{_word(subject)}-{_word(dataset)}-{os.urandom(2).hex()}")
             write_json(draft / "state.json", first_record(folder.id, at=now))
             try:
                 draft.rename(folder.path)
@@ -358,6 +356,12 @@ def _write_files(
     (draft / "config.json").write_text(canonical_json(dict(spec)) + "\n", encoding="utf-8")
     meta = {"format": FORMAT, "name": name, "tags": sorted(set(tags)), "starred": False, "notes": notes}
     write_json(draft / "meta.json", meta)
+
+
+def _delete(folder: Path) -> None:
+    import shutil  # here, because it loads three compression libraries and a listing needs none
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _word(text: str) -> str:
