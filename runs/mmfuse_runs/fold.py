@@ -6,6 +6,7 @@ damaged file does not stop the fold: what the other files say is kept, ``damaged
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from typing import Any
 
 from mmfuse.architecture import Architecture
 from mmfuse.errors import MmfuseError, StoreError
-from mmfuse_runs.folder import RunFolder
+from mmfuse_runs.folder import RunFolder, trials_of
 from mmfuse_runs.records import DEFAULTS, SETTLED, architecture_label
 from mmfuse_runs.states import LIVE, TERMINAL, State, observe
 
@@ -51,8 +52,7 @@ def fold(folder: RunFolder, known: Mapping[str, Any] | None = None) -> Fields:
     """The run's document now. ``known`` is its last document, which stands in for what cannot be read."""
     fields = _from_id(folder.id) | {name: value for name, value in (known or {}).items() if name not in _TRANSIENT}
     troubles = []
-    parts: tuple[Callable[[RunFolder, Fields], Fields], ...] = (_identity, _meta, _launch, _life, _outcome, _progress)
-    for part in parts:
+    for part in _PARTS:
         try:
             fields |= part(folder, fields)
         except StoreError as error:
@@ -117,10 +117,29 @@ def _life(folder: RunFolder, fields: Fields) -> Fields:
     return life
 
 
+def _told(folder: RunFolder, fields: Fields) -> Fields:
+    """What the worker told so far, where there is no result that says it all: data, architecture found, best trial."""
+    if (folder.exit() or {}).get("result"):
+        return {}
+    told: Fields = {}
+    events = folder.events()
+    for event in events:
+        if event.get("ev") == "note" and event.get("message") == "dataset":
+            facts = event["facts"]
+            told |= {"dataset_label": facts["label"]} | {name: facts[name] for name in _RESULT if name in facts}
+        elif event.get("ev") == "note" and event.get("message") == "found":
+            told |= _architecture(event["facts"]["architecture"])
+    done = [trial.score for trial in trials_of(events) if trial.status == "done" and trial.score is not None]
+    scores = [score for score in done if math.isfinite(score)]
+    if scores and "metric" in told:
+        told["score"] = max(scores) if told.get("maximize", True) else min(scores)
+    return told
+
+
 def _outcome(folder: RunFolder, fields: Fields) -> Fields:
-    """What came out: of the worker's last word, else of what it said so far in progress.json."""
+    """What came out: the worker's last word."""
     last_word = folder.exit() or {}
-    result = last_word.get("result") or (folder.progress() or {}).get("result") or {}
+    result = last_word.get("result") or {}
     outcome = {name: result[name] for name in _RESULT if result.get(name) is not None}
     if result.get("architecture"):
         outcome |= _architecture(result["architecture"])
@@ -138,6 +157,17 @@ def _progress(folder: RunFolder, fields: Fields) -> Fields:
         "progress": [progress["done"], progress["total"], progress["what"]],
         "eta_seconds": _eta(progress) if fields["state"] == State.RUNNING else None,
     }
+
+
+_PARTS: tuple[Callable[[RunFolder, Fields], Fields], ...] = (
+    _identity,
+    _meta,
+    _launch,
+    _life,
+    _told,
+    _outcome,
+    _progress,
+)
 
 
 def _eta(progress: Mapping[str, Any]) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,7 @@ class RunFolder:
 
     def trials(self) -> list[TrialRecord]:
         """The trials of a search by number, each as its latest row has it."""
-        latest: dict[int, TrialRecord] = {}
-        for event in self.events():
-            trial = _trial(event)
-            if trial is not None:
-                latest[trial.number] = trial
-        return [latest[number] for number in sorted(latest)]
+        return trials_of(self.events())
 
     def metrics(self) -> MetricsTable:
         """The numbers of ``metrics.jsonl`` so far; `MetricsTable.poll` follows the file."""
@@ -133,6 +129,16 @@ class RunFolder:
                 "upgrade mmfuse",
             )
         return record
+
+
+def trials_of(events: Iterable[dict[str, Any]]) -> list[TrialRecord]:
+    """The trials among event rows by number, each as its latest row has it."""
+    latest: dict[int, TrialRecord] = {}
+    for event in events:
+        trial = _trial(event)
+        if trial is not None:
+            latest[trial.number] = trial
+    return [latest[number] for number in sorted(latest)]
 
 
 def _trial(event: dict[str, Any]) -> TrialRecord | None:

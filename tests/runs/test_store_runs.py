@@ -225,16 +225,33 @@ def test_a_working_run_shows_its_progress(store: RunStore) -> None:
     assert record.elapsed_seconds is not None
 
 
-def test_a_working_run_shows_the_best_so_far_if_its_worker_says_it(store: RunStore) -> None:
+@pytest.mark.parametrize(("maximize", "best"), [(True, 0.75), (False, 0.5)])
+def test_a_working_search_shows_its_data_and_its_best_trial(store: RunStore, maximize: bool, best: float) -> None:
     folder = create(store)
     work(folder)
-    best = {"score": 0.5, "metric": "val/accuracy", "maximize": True}
-    progress = {"done": 0, "total": 1, "what": "x", "at": 1.0, "started": 1.0, "result": best}
-    write_json(folder.path / "progress.json", progress)
+    facts = {"label": "avmnist (stand-in)", "stand_in": True, "fingerprint": "f00d", "train": 10}
+    facts |= {"metric": "val/accuracy", "maximize": maximize}
+    rows = [{"ev": "note", "message": "dataset", "facts": facts}, trial(0, "done", 0.5), trial(1, "done", 0.75)]
+    with JournalWriter(folder.path / "events.jsonl") as journal:
+        for row in [*rows, trial(2, "running", None), trial(3, "pruned", 2.0)]:
+            journal.append(row)
 
     record = listed(store)
 
-    assert (record.score, record.metric, record.eta_seconds) == (0.5, "val/accuracy", None)
+    assert (record.dataset_label, record.stand_in, record.fingerprint) == ("avmnist (stand-in)", True, "f00d")
+    assert (record.score, record.metric, record.maximize) == (best, "val/accuracy", maximize)
+
+
+def test_a_killed_search_keeps_what_it_found(store: RunStore) -> None:
+    folder = create(store)
+    work(folder)
+    found = {"ev": "note", "message": "found", "facts": {"architecture": ARCHITECTURE, "key": "x"}}
+    with JournalWriter(folder.path / "events.jsonl") as journal:
+        journal.append(found)
+    advance(folder, "killed", signal=9)
+
+    for record in (listed(store), listed(store)):
+        assert (record.state, record.signal, record.architecture) == ("killed", 9, "mlp+wave concat mlp")
 
 
 def test_a_queued_run_says_what_it_waits_for(store: RunStore) -> None:
