@@ -213,7 +213,7 @@ def test_every_missing_file_is_named_and_the_stand_in_does_not_step_in(published
 
 
 def test_real_data_that_is_asked_for_and_absent_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(DataMissing, match="lacks image/train_data.npy"):
+    with pytest.raises(DataMissing, match=r"lacks image/train_data.npy"):
         avmnist.load(tmp_path, avmnist.Options(source="real"))
 
 
@@ -222,7 +222,7 @@ def test_files_that_are_not_those_of_the_manifest_are_refused(stand_in_root: Pat
     shutil.copytree(stand_in_root, root)
     _resave(_stand_in(root) / "train_labels.npy", lambda labels: np.roll(labels, 1))
 
-    with pytest.raises(DataInvalid, match="train_labels.npy in .* changed since the manifest was written"):
+    with pytest.raises(DataInvalid, match=r"train_labels.npy in .* changed since the manifest was written"):
         avmnist.load(root, SMALL)
 
 
@@ -270,7 +270,7 @@ def test_check_reads_content_that_loading_trusts_the_cache_for(stand_in_root: Pa
 
     avmnist.load(root, SMALL)
 
-    with pytest.raises(DataInvalid, match="audio/test_data.npy in .* changed"):
+    with pytest.raises(DataInvalid, match=r"audio/test_data.npy in .* changed"):
         avmnist.check(root, SMALL)
 
 
