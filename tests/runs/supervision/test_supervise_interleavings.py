@@ -60,7 +60,7 @@ def meddle(house, run: str, dice: random.Random) -> None:
         assert living_workers(house, run) <= 1
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(4))
 def test_any_interleaving_leaves_a_legal_history_one_worker_and_a_free_slot(house, monkeypatch, seed):
     monkeypatch.setenv("MMFUSE_CPU_SLOTS", "1")
     run = house.start("train", until=State.RUNNING)

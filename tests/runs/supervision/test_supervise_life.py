@@ -598,11 +598,20 @@ def test_a_slot_is_free_once_the_run_has_ended(house):
 
 
 def test_a_long_living_launcher_keeps_no_zombie(house):
-    run = house.start("finish", until=State.FINISHED)
-    house.eventually(house.supervisor(run).gone)
+    run = house.create()
+    start_and_look = (
+        "import os, sys; from pathlib import Path\n"
+        "from mmfuse_runs.store import RunStore; from mmfuse_runs import control, launch\n"
+        "store = RunStore(Path(sys.argv[1]))\n"
+        "launch.start(store, sys.argv[2], argv=['true'], device='cpu', threads=1)\n"
+        "print(control.wait(store, sys.argv[2], timeout=20))\n"
+        "try: os.waitpid(-1, os.WNOHANG)\n"
+        "except ChildProcessError: print('no children')"
+    )
 
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    told = subprocess.run([sys.executable, "-c", start_and_look, house.store.home, run], capture_output=True, text=True)
+
+    assert told.stdout.split("\n") == ["crashed", "no children", ""], told.stderr
 
 
 def test_a_run_outlives_the_terminal_and_the_command_that_started_it(house):
