@@ -113,8 +113,9 @@ def _life(folder: RunFolder, fields: Fields) -> Fields:
         reason = f"its processes ended without a word while it was {record['state']}"
         life |= {"reason": reason, "ended": mtime_ns / 1e9}
     elif seen.state in TERMINAL:
-        life |= {"ended": record.get("since"), SETTLED: mtime_ns}
-    return life
+        life["ended"] = record.get("since")
+    unclaimed = seen.state == State.QUEUED and record.get("supervisor") is None
+    return life | ({SETTLED: mtime_ns} if seen.state in TERMINAL or unclaimed else {})
 
 
 def _told(folder: RunFolder, fields: Fields) -> Fields:

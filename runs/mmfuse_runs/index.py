@@ -141,7 +141,9 @@ class Index:
                 yield transaction
                 self._commit(transaction, durable)
         except OSError as error:
-            raise StoreError(f"the run store in {self.home} cannot be written: {error.strerror}") from error
+            raise StoreError(
+                f"the run store in {self.home} cannot be written: {error.strerror}", "choose another with --home"
+            ) from error
 
     def compact(self) -> bool:
         """Fold the journal into a new snapshot now; False where that failed and everything stays as it was."""

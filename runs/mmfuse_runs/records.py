@@ -122,13 +122,13 @@ def record_of(run_id: str, document: Mapping[str, Any]) -> RunRecord:
 
 
 SETTLED = "settled"
-"""Key of a document that describes an ended run in full: the modification time (ns) of the state.json it was made of.
-As long as the file still has it, the run need not be read again."""
+"""Key of a document of a run that nobody works on: the modification time (ns) of the state.json it was made of. As long
+as the file still has it, the run need not be read again."""
 
 
 def is_settled(document: Mapping[str, Any]) -> bool:
     """Whether an index document describes an ended run in full; a resumed run's patched state ends that."""
-    return SETTLED in document and document.get("state") in TERMINAL
+    return SETTLED in document and document.get("state", DEFAULTS["state"]) in TERMINAL
 
 
 def architecture_label(architecture: Mapping[str, Any] | None) -> str:

@@ -1,8 +1,8 @@
 """The run store: create, list, find, describe and remove runs.
 
 A run is a folder; the index (TinyDB, see `mmfuse_runs.storage`) is what makes listing thousands of them quick. A
-listing trusts the index only for ended runs whose state.json has not been touched since; every other run is read from
-its folder. So whatever happened to the index, what is shown is what the folders say.
+listing trusts the index only for runs that nobody works on and whose state.json has not been touched since; every
+other run is read from its folder. So whatever happened to the index, what is shown is what the folders say.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mmfuse_runs.folder import FORMAT, RunFolder
 from mmfuse_runs.index import Index, garbage_uncollected
 from mmfuse_runs.index_event import RUNS_TABLE, SNAPSHOT, index_lock
 from mmfuse_runs.records import FIELDS, SETTLED, RunRecord, record_of
-from mmfuse_runs.states import LIVE, first_record
+from mmfuse_runs.states import LEASE_S, LIVE, State, first_record
 from mmfuse_runs.storage import IndexTable, open_index_db
 
 LATEST = ("latest", "@last")
@@ -272,30 +272,34 @@ class RunStore:
         self.db.close()
 
     def _records(self, documents: Mapping[str, Document]) -> list[RunRecord]:
-        """Ended runs from the index, all others from their folders, which the index then learns."""
+        """Runs that nobody works on from the index, all others from their folders, of which the index then learns."""
         records = []
         news: dict[str, tuple[Document | None, Document]] = {}
         # The index was read before the folders are listed: an entry without a folder is of a run that was removed.
         for run_id in self.ids():
             known = documents.get(run_id)
-            if known is not None and known.get(SETTLED) == self._state_mtime(run_id):
+            if known is not None and self._is_current(run_id, known):
                 records.append(self._settled(run_id, known))
                 continue
             document = fold(RunFolder(self.runs / run_id), known)
             records.append(record_of(run_id, document))
-            if known is None or SETTLED in document:
+            if known is None or (SETTLED in document and document != known):
                 news[run_id] = known, document
         self._settle(news, gone=documents.keys() - {record.id for record in records})
         return records
 
-    def _state_mtime(self, run_id: str) -> int:
+    def _is_current(self, run_id: str, document: Document) -> bool:
+        """Whether the entry still says what the folder would: a queued run that nobody claims is lost after a while."""
         try:
-            return os.stat(f"{self._prefix}{run_id}/state.json").st_mtime_ns  # noqa: PTH116 - thousands of times a listing
+            mtime_ns = os.stat(f"{self._prefix}{run_id}/state.json").st_mtime_ns  # noqa: PTH116 - thousands a listing
         except OSError:
-            return -1
+            return False
+        if document.get(SETTLED) != mtime_ns:
+            return False
+        return document.get("state") != State.QUEUED or time.time() - mtime_ns / 1e9 <= LEASE_S
 
     def _settled(self, run_id: str, document: Document) -> RunRecord:
-        """The record of an ended run, made once per document."""
+        """The record of a current entry, made once per entry."""
         seen = self._seen.get(run_id)
         if seen is None or seen[0] is not document:
             seen = self._seen[run_id] = (document, record_of(run_id, document))

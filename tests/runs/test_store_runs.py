@@ -273,6 +273,41 @@ def test_a_run_whose_processes_are_gone_is_lost(store: RunStore) -> None:
     assert folder.state()["state"] == "running"
 
 
+def test_a_run_that_nobody_ever_started_is_lost_after_a_while(store: RunStore) -> None:
+    folder = create(store)
+    assert listed(store).state == "queued"
+
+    long_ago = time.time() - 60
+    os.utime(folder.path / "state.json", (long_ago, long_ago))
+    assert [listed(store).state, listed(RunStore(store.home)).state] == ["lost", "lost"]
+
+    work(folder)
+    assert listed(store).state == "running"
+
+
+def test_a_queued_run_in_the_index_does_not_stay_queued_for_ever(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(store)
+    assert listed(store).state == "queued"
+
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 60)
+
+    assert listed(store).state == "lost"
+
+
+def test_queued_and_lost_runs_are_not_read_at_each_listing(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = create(store)
+    advance(lost, "running", supervisor=NOBODY, worker=NOBODY)
+    create(store)
+    before = store.records()
+
+    monkeypatch.setattr(store_module, "fold", lambda *_: pytest.fail("a folder was read"))
+
+    assert store.records() == RunStore(store.home).records() == before
+
+
 def test_a_run_that_lost_only_its_supervisor_is_an_orphan(store: RunStore) -> None:
     folder = create(store)
     advance(folder, "running", supervisor=NOBODY, worker=ProcessIdentity.own().to_json())
@@ -367,7 +402,7 @@ def test_a_file_of_a_newer_format_is_refused_in_a_sentence(store: RunStore) -> N
         folder.meta()
     with pytest.raises(StoreError, match="newer mmfuse"):
         store.set_meta(folder.id, name="mine")
-    assert "newer mmfuse" in listed(store).reason
+    assert "newer mmfuse" in store.record(folder.id).reason
     assert json.loads((folder.path / "meta.json").read_text())["name"] == "new"
 
 
