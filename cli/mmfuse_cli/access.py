@@ -70,6 +70,11 @@ def matcher(conditions: Sequence[str]) -> Callable[[RunRecord], bool]:
     return lambda record: query.matches(record, now=now)
 
 
+def somebody_there() -> bool:
+    """Whether a person can answer."""
+    return sys.stdin.isatty()
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Go on only if ``--yes`` was given or a person at the terminal agrees.
 
@@ -79,6 +84,6 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not somebody_there():
         raise BadSpec(f"{question} Nobody is there to answer", "add --yes")
     typer.confirm(question, abort=True, err=True)

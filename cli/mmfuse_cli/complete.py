@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -72,7 +73,7 @@ def zoo_names(context: typer.Context, incomplete: str) -> Offer:
 
 def presets(context: typer.Context, incomplete: str) -> Offer:
     """Presets of the search or model that stands before on the line."""
-    declaration = _declared(context)
+    declaration = _declared()
     return _starting([(name, "") for name in getattr(declaration, "PRESETS", {})], incomplete)
 
 
@@ -80,19 +81,19 @@ def settings(context: typer.Context, incomplete: str) -> Offer:
     """Keys for ``--set``: those of the search or model, of its training (``fit.``) and of the dataset (``data.``)."""
     if "=" in incomplete:
         return []
-    return _starting(list(_setting_keys(context)), incomplete)
+    return _starting(list(_setting_keys()), incomplete)
 
 
-def _setting_keys(context: typer.Context) -> Iterable[tuple[str, str]]:
+def _setting_keys() -> Iterable[tuple[str, str]]:
     from mmfuse.registry import DATASETS
     from mmfuse.spec import FitOptions
 
-    declaration = _declared(context)
+    declaration = _declared()
     model = getattr(declaration, "Options", None) or getattr(declaration, "Params", None)
     if model is not None:
         yield from _keys(model)
     yield from _keys(FitOptions, "fit.")
-    dataset: Any = _quietly(partial(DATASETS.declaration, str(context.params.get("dataset"))), None)
+    dataset: Any = _quietly(partial(DATASETS.declaration, _word_after("--dataset")), None)
     if dataset is not None:
         yield from _keys(dataset.Options, "data.")
 
@@ -103,13 +104,25 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterable[tuple[str, str]]
     return [(f"{option.key}=", option.meaning) for option in declared_options(model, prefix=prefix)]
 
 
-def _declared(context: typer.Context) -> Any:
+def _declared() -> Any:
     """The declaration of the search or model the line names, if it does."""
     from mmfuse import registry
 
-    search, model = context.params.get("search"), context.params.get("model")
-    members, name = (registry.SEARCHES, search) if search else (registry.MODELS, model)
-    return _quietly(partial(members.declaration, str(name)), None)
+    search = _word_after("search")
+    members, name = (registry.SEARCHES, search) if search else (registry.MODELS, _word_after("train"))
+    return _quietly(partial(members.declaration, name), None)
+
+
+def _word_after(word: str) -> str:
+    """The word behind ``word`` on the line; empty where there is none.
+
+    The parser forgets what it has read when the line ends in an option whose value is being completed, so the words
+    come from where the shells' completion scripts put them.
+    """
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    words = line.split()
+    behind = words[words.index(word) + 1 :] if word in words else []
+    return behind[0] if behind else ""
 
 
 def _registered(registry_name: str, incomplete: str) -> Offer:

@@ -30,7 +30,7 @@ class DataGroup(LazyGroup):
         "ls": Entry("mmfuse_cli.data:ls", "List the datasets and what of them is there."),
         "info": Entry("mmfuse_cli.data:info", "Show one dataset: task, files, options."),
         "get": Entry("mmfuse_cli.data:get", "Fetch a dataset and prepare it."),
-        "build": Entry("mmfuse_cli.data:build", "Build a dataset from files you have."),
+        "build": Entry("mmfuse_cli.data:build", "Build a dataset from files you have.", takes_any=True),
         "check": Entry("mmfuse_cli.data:check", "Read all of a dataset and check it."),
     }
 

@@ -29,10 +29,14 @@ _EXAMPLES: dict[Callable[..., None], str] = {}
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a command lives (``module:name`` of a function or of a Typer app) and what it does, in one line."""
+    """Where a command lives (``module:name`` of a function or of a Typer app) and what it does, in one line.
+
+    A command that ``takes_any`` option gets those it does not declare in ``context.args``.
+    """
 
     place: str
     summary: str
+    takes_any: bool = False
 
 
 def examples(*lines: str) -> Callable[[CommandFunction], CommandFunction]:
@@ -111,7 +115,8 @@ def load(name: str, entry: Entry) -> Command:
         command = get_command(target)
     else:
         app = plain_app()
-        app.command(name, cls=QuickCommand, epilog=_EXAMPLES.get(target), short_help=entry.summary)(target)
+        open_ended = {"allow_extra_args": True, "ignore_unknown_options": True} if entry.takes_any else {}
+        app.command(name, cls=QuickCommand, epilog=_EXAMPLES.get(target), context_settings=open_ended)(target)
         command = get_command(app)
     command.name = name
     return command

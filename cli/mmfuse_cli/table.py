@@ -46,8 +46,9 @@ def draw(columns: Sequence[Column], rows: Sequence[Row], *, width: int | None = 
     shown = _staying(columns, rows, width)
     _squeeze(shown, width)
     title = GAP.join(_fit(each.column.title, each.width, right=each.column.right) for each in shown)
-    lines = zip(*(_painted(each) for each in shown), strict=True)
-    return [paint(title.rstrip(), "bold"), *(GAP.join(line).rstrip() for line in lines)]
+    painted = [_painted(each) for each in shown]
+    lines = (GAP.join(cells[number] for cells in painted) for number in range(len(rows)))
+    return [paint(title.rstrip(), "bold"), *(line.rstrip() for line in lines)]
 
 
 @dataclass

@@ -63,8 +63,8 @@ def mmfuse() -> MmfuseCommand:
     """Type a command line: ``mmfuse("runs", "ls")``."""
     runner = CliRunner()
 
-    def type_command(*words: str, answer: str | None = None) -> Result:
-        return runner.invoke(app, list(words), input=answer, prog_name="mmfuse")
+    def type_command(*words: str, answer: str | None = None, env: Mapping[str, str] | None = None) -> Result:
+        return runner.invoke(app, list(words), input=answer, env=env, prog_name="mmfuse")
 
     return type_command
 

@@ -42,10 +42,12 @@ def logs(
         say(f"run {folder.id} has written no log yet")
         return
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
-        for line in deque(file, maxlen=lines):
+        begun = deque(file, maxlen=lines)
+        rest = begun.pop() if follow and begun and not begun[-1].endswith("\n") else ""
+        for line in begun:
             out(line.rstrip("\n"))
         if follow:
-            _follow(store, folder.id, file)
+            _follow(store, folder.id, file, rest)
 
 
 def _log(folder: RunFolder, attempt: int | None) -> Path | None:
@@ -59,8 +61,8 @@ def _log(folder: RunFolder, attempt: int | None) -> Path | None:
     raise UnknownName(f"run {folder.id} has no log of attempt {attempt}", f"attempts with a log: {known}")
 
 
-def _follow(store: RunStore, run_id: str, file: TextIO) -> None:
-    rest = ""
+def _follow(store: RunStore, run_id: str, file: TextIO, rest: str) -> None:
+    """Print what is appended until the run has ended; ``rest`` is the beginning of a line."""
     while True:
         live = store.record(run_id).live
         *whole, rest = (rest + file.read()).split("\n")
