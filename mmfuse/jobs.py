@@ -32,7 +32,6 @@ from mmfuse.training.fit import fit
 from mmfuse.training.microbench import MicroBenchmark
 from mmfuse.training.seeding import derive_seed
 
-
 Result = dict[str, Any]
 
 

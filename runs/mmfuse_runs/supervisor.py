@@ -202,6 +202,8 @@ class Supervisor:
         environment = dict(os.environ) | {
             "MMFUSE_RUN_DIR": str(self._run),
             "OMP_NUM_THREADS": str(launch.threads),
+            # Threads that wait by spinning slow a run down twenty times as soon as another process wants the cores.
+            "OMP_WAIT_POLICY": "PASSIVE",
             "PYTHONUNBUFFERED": "1",  # what was printed before a kill -9 must be in the log
             "PYTHONSAFEPATH": "1",  # a file of the user's folder must not shadow a module of the worker
             "TQDM_DISABLE": "1",

@@ -8,8 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mmfuse_runs.store import RunStore
 from sidebyside import Ratio, in_turns
+
+from mmfuse_runs.store import RunStore
 
 
 def measure(*, quick: bool = False) -> list[Ratio]:

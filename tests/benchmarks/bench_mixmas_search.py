@@ -1,9 +1,9 @@
 """A MixMAS search beside the same trials run the published way, on AV-MNIST's sizes.
 
 The published way: per candidate a Lightning Trainer over a loader that fetches sample by sample, the whole validation
-split after each epoch, and a test pass over it at the end. (The release re-uses one Trainer and so trains only its first
-candidate; here every candidate is trained, as was meant.) Both train the same candidates on the same sample for the same
-number of epochs and steps.
+split after each epoch, and a test pass over it at the end. (The release re-uses one Trainer and so trains only its
+first candidate; here every candidate is trained, as was meant.) Both train the same candidates on the same sample for
+the same number of epochs and steps.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from pathlib import Path
 
 import lightning
 import torch
+from sidebyside import Ratio
+from torch.utils.data import DataLoader, Dataset
+
 from mmfuse.architecture import Architecture
 from mmfuse.batch import Batch, Split, Splits
 from mmfuse.models.assemble import build_model
@@ -25,11 +28,13 @@ from mmfuse.search.mixmas import Options, search
 from mmfuse.spec import BenchmarkOptions
 from mmfuse.task import Modality, Task
 from mmfuse.training.microbench import MicroBenchmark
-from sidebyside import Ratio
-from torch.utils.data import DataLoader, Dataset
 
 TASK = Task(
-    "bench", "multiclass", (Modality("image", "grid", (1, 28, 28)), Modality("audio", "grid", (1, 112, 112))), 10, "accuracy"
+    "bench",
+    "multiclass",
+    (Modality("image", "grid", (1, 28, 28)), Modality("audio", "grid", (1, 112, 112))),
+    10,
+    "accuracy",
 )
 
 

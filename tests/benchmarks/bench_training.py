@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import torch
-from mmfuse.architecture import Architecture
-from mmfuse.batch import Split, Splits
-from mmfuse.models.assemble import build_model
-from mmfuse.report import NullReporter
-from mmfuse.spec import FitOptions
-from mmfuse.task import Modality, Task
-from mmfuse.training.fit import fit
-from mmfuse.training.quick import quick_fit
 from sidebyside import Ratio, in_turns
 from torch import nn
 
+from mmfuse.architecture import Architecture
+from mmfuse.batch import Split
+from mmfuse.models.assemble import build_model
+from mmfuse.task import Modality, Task
+from mmfuse.training.quick import quick_fit
+
 TASK = Task(
-    "bench", "multiclass", (Modality("image", "grid", (1, 28, 28)), Modality("audio", "grid", (1, 112, 112))), 10, "accuracy"
+    "bench",
+    "multiclass",
+    (Modality("image", "grid", (1, 28, 28)), Modality("audio", "grid", (1, 112, 112))),
+    10,
+    "accuracy",
 )
 CPU = torch.device("cpu")
 
