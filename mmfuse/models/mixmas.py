@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from mmfuse.errors import BadSpec
 from mmfuse.models.block_choice import check_encoders, check_network
 from mmfuse.models.shapes import Alignment, FusionName, fused_shape
 from mmfuse.options import Options
@@ -31,7 +32,7 @@ class Params(Options):
     network: dict[str, Any] = {"block": "mlp", "depth": 2, "token_hidden": 32, "channel_hidden": 3072}
     """Block and its parameters of the network on fused tokens (MixMAS: MLP-Mixer, 2 blocks, 32/3072)."""
     width: Annotated[int, Field(ge=1)] | None = None
-    """Channels of fused tokens; null takes the widest encoder's."""
+    """Channels of fused tokens, with ``align`` "project"; null takes the widest encoder's."""
     align: Alignment = "project"
     """How encoders of other widths are brought to it: a linear projection, or the published zero filling."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -46,6 +47,8 @@ def check(params: Params, task: Task) -> None:
     Raises:
         BadSpec, UnknownName: when they do not.
     """
+    if params.align == "pad" and params.width is not None:
+        raise BadSpec(f"model mixmas: zero filling cannot bring tokens to width {params.width}", "--set align=project")
     shapes = check_encoders(params.encoders, task, family="mixmas")
     check_network(
         params.network, fused_shape(params.fusion, list(shapes.values()), width=params.width, align=params.align)

@@ -31,7 +31,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "regions": (7, 2, 2),
         "groups": (1, 4, 2),
     },
-    "strip": {"dim": 8, "patch": 2, "depths": (1, 1, 1, 1)},
+    "strip": {"dim": 8, "patch": 1, "depths": (1, 1, 1, 1)},
     "wave": {"dims": (8, 12), "depths": (1, 2), "mlp_ratios": (2, 2)},
 }
 
@@ -217,6 +217,38 @@ def test_a_kind_of_modality_that_a_block_cannot_take_is_refused_by_name(name: st
         assert f"thing is a {kind}" in str(problem)
 
 
+def _alternatives(field: str, value: Any, params: type[Any]) -> list[Any]:
+    """Other values of a field, the gentle ones first."""
+    if value is None or isinstance(value, str):
+        return list(getattr(params.model_fields[field].annotation, "__args__", ()))
+    if isinstance(value, tuple):
+        return [tuple(2 * v for v in value), *[(*value[:k], 1, *value[k + 1 :]) for k in range(len(value))]]
+    return [0.5] if isinstance(value, float) else [2 * value, value + 1, 1]
+
+
+def _behaviour(name: str, kind: str, params: Any) -> list[Any]:
+    """Shapes of all parameters and the training output under a fixed seed."""
+    torch.manual_seed(0)
+    encoder = BLOCKS.get(name).build(params, shape=SHAPES[kind])
+    return [[tuple(p.shape) for p in encoder.parameters()], encoder(_samples(kind, 16)).tolist()]
+
+
+@pytest.mark.parametrize("name", BLOCKS.names())
+def test_every_parameter_of_a_block_changes_what_is_built(name: str) -> None:
+    block = BLOCKS.declaration(name)
+    small = _params(name)
+    for field in block.Params.model_fields:
+        effects = [
+            _behaviour(name, kind, changed) != _behaviour(name, kind, small)
+            for kind in block.ACCEPTS
+            for other in _alternatives(field, getattr(small, field), block.Params)
+            if _accepts(block.Params, field, other) and other != getattr(small, field)
+            for changed in [_params(name, **{field: other})]
+            if block.check(changed, SHAPES[kind]) is None and block.check(small, SHAPES[kind]) is None
+        ]
+        assert any(effects), f"{field} of {name} changes nothing"
+
+
 IMPOSSIBLE = [
     ("mlp", {"patch": 5}, (1, 28, 28), "5 does not divide a grid of 28 x 28"),
     ("mlp", {"dim": None}, (1, 28, 28), "a grid needs a number"),
@@ -242,6 +274,17 @@ def test_an_impossible_choice_is_explained_with_its_numbers(
     problem = BLOCKS.declaration(name).check(_params(name, **changes), shape)
 
     assert sentence in problem
+
+
+@pytest.mark.parametrize("size", ["small", "paper"])
+@pytest.mark.parametrize("side", [28, 112, 224])
+@pytest.mark.parametrize("name", [name for name in BLOCKS.names() if hasattr(BLOCKS.declaration(name), "sized")])
+def test_a_blocks_own_sizes_for_a_search_fit_the_usual_images(name: str, side: int, size: str) -> None:
+    block = BLOCKS.declaration(name)
+
+    params = block.Params(**block.sized(size, (1, side, side)))
+
+    assert block.check(params, (1, side, side)) is None
 
 
 def test_declarations_are_read_and_checked_without_torch() -> None:

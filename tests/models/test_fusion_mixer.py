@@ -197,6 +197,7 @@ def test_the_mm_imdb_preset_weighs_missed_labels() -> None:
         ("mixmas", {"network": {"block": "ramlp"}}, "cannot serve as a fusion network"),
         ("mixmas", {"network": {"block": "hyper", "heads": 2}}, "2 heads do not divide 9"),
         ("mixmas", {"network": {"block": "monarch", "variant": "reference"}}, "a square number of tokens, not 11"),
+        ("mixmas", {"align": "pad", "width": 16}, "cannot bring tokens to width 16"),
         ("m2_mixer", {"pos_weight": [1.0, 2.0]}, "pos_weight needs a multilabel task"),
         ("unimodal", {"modality": "audio", "encoder": MLP}, "no modality 'audio'"),
     ],

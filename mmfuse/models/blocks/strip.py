@@ -48,10 +48,10 @@ def map_sides(params: Params, shape: Sequence[int]) -> list[int]:
 def sized(size: str, shape: Sequence[int]) -> dict[str, Any]:
     """The candidate of a search space: the published encoder, or one a CPU trains in seconds (``small``).
 
-    Three stages merge 2 x 2, so the patch leaves the first map a multiple of 8 where the side allows it.
+    The largest patch up to the paper's 4 that divides the side and leaves enough of it to be halved three times.
     """
     small = {"dim": 16, "depths": [1, 1, 1, 1]} if size == "small" else {}
-    patches = [patch for patch in (4, 2, 1) if shape[1] % (8 * patch) == 0]
+    patches = [patch for patch in (4, 2, 1) if shape[1] % patch == 0 and shape[1] // patch >= 8]
     return {**small, "patch": patches[0] if patches else 4}
 
 
