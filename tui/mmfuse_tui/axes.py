@@ -7,6 +7,10 @@ from collections.abc import Iterable
 
 from mmfuse_tui import wording
 
+RESOLUTION, SMALLEST = 1e-12, 1e-200
+"""Differences below this share of the values, and values below this, are drawn as a flat line: floating-point numbers
+end there, and the width of an axis must be one that can be divided by."""
+
 
 def nice_step(length: float, *, at_most: int) -> float:
     """The smallest of 1, 2, 2.5, 5 times a power of ten that divides ``length`` into ``at_most`` parts or fewer."""
@@ -42,8 +46,9 @@ def tick_labels(values: Iterable[float]) -> tuple[str, ...]:
 
 def padded(low: float, high: float, *, share: float = 0.06) -> tuple[float, float]:
     """A range somewhat wider than the data, so that curves do not touch the frame; never empty."""
-    if high > low:
-        margin = (high - low) * share
-        return low - margin, high + margin
-    margin = abs(low) * 0.1 or 1.0
+    largest = max(abs(low), abs(high))
+    if largest < SMALLEST:
+        return low - 1.0, high + 1.0
+    flat = high - low < largest * RESOLUTION
+    margin = largest * 0.1 if flat else (high - low) * share
     return low - margin, high + margin

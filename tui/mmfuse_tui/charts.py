@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mmfuse.report import TrialRecord
-from mmfuse_tui.curves import ChartData, Curve, group_names, make_curve
+from mmfuse_tui.curves import ChartData, group_names, make_curve
 
 if TYPE_CHECKING:
-    from mmfuse_runs.tail import Block, MetricsTable
+    from mmfuse_runs.tail import MetricsTable
 
 ASCENDING = ("accuracy", "f1", "auc", "auroc", "precision", "recall", "map", "correlation", "r2")
 """Words in the names of metrics that are better when higher."""
@@ -28,9 +28,8 @@ def run_charts(
     trial = None
     if not table.names() and table.trials():
         trial = table.trials()[-1]
-    blocks = [block for of_trial, _, block in table.blocks() if of_trial == trial]
     for group, names in group_names(table.names(trial), first=metric):
-        curves = tuple(_curve(name, blocks) for name in names)
+        curves = tuple(make_curve(name, *table.series(name, trial)) for name in names)
         title = group if trial is None else f"{group} of trial {trial}"
         version = (-1 if trial is None else trial, *(curve.points for curve in curves))
         charts.append(ChartData(title, curves, "step", _direction(group), version))
@@ -61,16 +60,6 @@ def _staircase(numbers: Sequence[float], scores: Sequence[float], *, maximize: b
         steps.append(number)
         best.append(reached)
     return steps, best
-
-
-def _curve(name: str, blocks: Sequence[Block]) -> Curve:
-    """One metric out of the table's columns; whole columns are copied, never single numbers."""
-    import numpy as np
-
-    holding = [block for block in blocks if name in block.values]
-    steps = np.concatenate([np.array(block.steps, dtype=np.float64) for block in holding])
-    values = np.concatenate([np.array(block.values[name], dtype=np.float64) for block in holding])
-    return make_curve(name, steps, values)
 
 
 def _direction(group: str) -> bool | None:

@@ -15,12 +15,17 @@ Piece = tuple[str, str]
 """Text and the component class that colours it ("" for the row's own style)."""
 
 
+ESSENTIAL = 5
+"""Columns up to this rank join at their least width."""
+
+
 @dataclass(frozen=True)
 class Column(Generic[Item]):
     """One column.
 
-    ``width`` cells are the least it is useful with, ``most`` the widest it may grow; ``rank`` says how long it stays
-    when the table gets narrow (0 always, higher ranks leave first). ``pieces`` gives the cell of an item at a width.
+    ``width`` cells are the least it is useful with, ``wish`` what it should have before less important columns join,
+    ``most`` the widest it may grow; ``rank`` says how long it stays when the table gets narrow (0 always, higher ranks
+    leave first). ``pieces`` gives the cell of an item at a width.
     """
 
     name: str
@@ -28,6 +33,7 @@ class Column(Generic[Item]):
     pieces: Callable[[Item, int], Sequence[Piece]]
     width: int
     rank: int
+    wish: int = 0
     most: int = 0
     right: bool = False
 
@@ -35,13 +41,14 @@ class Column(Generic[Item]):
 def choose_columns(columns: Sequence[Column[Item]], room: int, *, gap: int) -> tuple[tuple[Column[Item], int], ...]:
     """The columns that fit into ``room`` cells, in order, each with its width.
 
-    Columns join in the order of their rank until the next one does not fit; what is left is shared evenly among those
-    that may grow.
+    Columns join in the order of their rank until the next one does not fit; those beyond `ESSENTIAL` only once the
+    others have the width they wish for. What is left is shared among those that may grow.
     """
     chosen: list[Column[Item]] = []
     used = -gap
     for column in sorted(columns, key=lambda column: column.rank):
-        if chosen and used + gap + column.width > room:
+        wishes = sum(max(0, other.wish - other.width) for other in chosen) if column.rank > ESSENTIAL else 0
+        if chosen and used + gap + column.width + wishes > room:
             break
         chosen.append(column)
         used += gap + column.width

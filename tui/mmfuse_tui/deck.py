@@ -48,6 +48,11 @@ class Deck(Container):
         return tuple(panel for panel in self._panels if panel.applies(self._run))
 
     @property
+    def run_id(self) -> str:
+        """The run shown; empty before the first."""
+        return self._run.id
+
+    @property
     def shown(self) -> tuple[str, ...]:
         """Names of the panels in front, left to right."""
         return tuple(tile.shown for tile in self.tiles(self.size))
@@ -112,8 +117,8 @@ class Deck(Container):
         for panel in self._panels:
             if panel.name in tile.members:
                 label = f"{panel.order} {panel.title}"
-                words.append(f"[b $text]{label}[/]" if panel.name == tile.shown else f"[$text-muted]{label}[/]")
-        return " [$text-disabled]·[/] ".join(words)
+                words.append(f"[b $foreground]{label}[/]" if panel.name == tile.shown else f"[$dim]{label}[/]")
+        return " [$frame]·[/] ".join(words)
 
 
 def _placement(widget: Widget, tile: Tile) -> WidgetPlacement:

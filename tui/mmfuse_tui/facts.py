@@ -121,4 +121,6 @@ def _environment_rows(launch: Mapping[str, Any]) -> Iterator[Row]:
         shown = {name: value for name, value in last.items() if value not in (None, "", [], {})}
         if isinstance(shown.get("argv"), list):
             shown["argv"] = " ".join(map(str, shown["argv"]))
+        if "at" in shown:
+            shown["at"] = wording.moment(shown["at"])
         yield from flatten(shown)

@@ -74,10 +74,10 @@ class LogView(ScrollView, can_focus=True):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Scrolling up stops following; coming back to the end starts it again."""
         super().watch_scroll_y(old_value, new_value)
-        if new_value < old_value:
-            self.follow = False
-        elif self.is_vertical_scroll_end:
+        if self.is_vertical_scroll_end:
             self.follow = True
+        elif new_value < old_value:
+            self.follow = False
 
     def on_resize(self) -> None:
         """Stay at the end."""
@@ -97,7 +97,12 @@ class LogView(ScrollView, can_focus=True):
             self.scroll_to(y=(below or hits)[0], animate=False)
 
     def _to_end(self) -> None:
-        self.scroll_end(animate=False, immediate=True, x_axis=False)
+        """Once the new lines have their place, unless the reader scrolled up meanwhile."""
+        self.call_after_refresh(self._to_end_now)
+
+    def _to_end_now(self) -> None:
+        if self.follow:
+            self.scroll_end(animate=False, immediate=True, x_axis=False)
 
     def _part(self, name: str) -> Style:
         return self.get_component_rich_style(name, partial=True)

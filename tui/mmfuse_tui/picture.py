@@ -37,7 +37,7 @@ def draw_picture(
         for key in keys:
             await pilot.press(key)
             await _settled(app, pilot)
-        target.write_text(app.export_screenshot(title="mmfuse"), encoding="utf-8")
+        target.write_text(_portable(app.export_screenshot(title="mmfuse")), encoding="utf-8")
         app.exit()
 
     app.run(headless=True, size=(columns, rows), auto_pilot=photograph)
@@ -54,6 +54,11 @@ async def _settled(app: Dashboard, pilot: Pilot[object]) -> None:
         await asyncio.sleep(0.02)
     await asyncio.sleep(0.6)
     await pilot.pause()
+
+
+def _portable(svg: str) -> str:
+    """Some viewers drop a blank at the beginning of a text unless the file says that blanks count."""
+    return svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
 
 
 def main() -> None:

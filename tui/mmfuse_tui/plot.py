@@ -166,7 +166,7 @@ def _x_axis(window: Window, label: str, rows: int) -> list[tuple[Run, ...]]:
         line[column] = "┬"
         text[start : start + len(name)] = name
     gutter = " " * _LABEL_WIDTH
-    below = ((fit(label, _LABEL_WIDTH, right=True) + " ", "plot--axis"), ("".join(text), "plot--label"))
+    below = ((fit(label, _LABEL_WIDTH, right=True) + " ", "plot--label"), ("".join(text), "plot--label"))
     return [((gutter + "└" + "".join(line), "plot--axis"),), below][2 - rows :]
 
 

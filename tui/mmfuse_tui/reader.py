@@ -151,6 +151,9 @@ class Reader:
             runs, problem = tuple(self._store.records()), self._missing_home()
         except (MmfuseError, OSError) as error:
             runs, problem = self._snapshot.runs, str(error)
+        except Exception as error:
+            logger.exception("listing the runs failed")
+            runs, problem = self._snapshot.runs, f"the runs cannot be listed ({type(error).__name__}: {error})"
         self._publish(StoreSnapshot(runs, self._is_read_only(), problem))
         ended = time.monotonic()
         pause, share = (POLL_SECONDS, LIVE_SHARE) if any(run.live for run in runs) else (IDLE_SECONDS, IDLE_SHARE)

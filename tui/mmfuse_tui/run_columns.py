@@ -26,7 +26,7 @@ def run_columns(clock: Clock, sparks: Mapping[str, tuple[float, ...]]) -> tuple[
     return (
         Column("state", "State", _state, 11, 0),
         Column("kind", "Kind", lambda run, _: [(clean(run.kind), "cell--dim")], 6, 7),
-        Column("name", "Name", _name, 15, 1, most=46),
+        Column("name", "Name", _name, 15, 1, wish=26, most=46),
         Column("dataset", "Dataset", _dataset, 18, 5, most=24),
         Column("score", "Best", _score, 8, 2, right=True),
         Column("metric", "Metric", lambda run, _: [(clean(run.metric), "cell--dim")], 12, 10, most=16),
@@ -39,9 +39,16 @@ def run_columns(clock: Clock, sparks: Mapping[str, tuple[float, ...]]) -> tuple[
         ),
         Column("progress", "Progress", _progress, 11, 3, most=18),
         Column("eta", "Left", lambda run, _: [(_eta(run), "")], 6, 6, right=True),
-        Column("params", "Params", lambda run, _: [(wording.count(run.parameters), "")], 6, 9, right=True),
+        Column(
+            "params",
+            "Params",
+            lambda run, _: [("" if run.parameters is None else wording.count(run.parameters), "")],
+            6,
+            9,
+            right=True,
+        ),
         Column("time", "Time", lambda run, _: [(_time(run, clock()), "cell--dim")], 7, 11, right=True),
-        Column("age", "Age", lambda run, _: [(wording.age(clock() - run.created), "cell--dim")], 4, 4, right=True),
+        Column("age", "Age", lambda run, _: [(_age(run, clock()), "cell--dim")], 4, 4, right=True),
         Column("tags", "Tags", lambda run, _: [(clean(" ".join(run.tags)), "cell--dim")], 10, 12, most=28),
         Column("device", "Device", lambda run, _: [(clean(run.device or ""), "cell--dim")], 6, 13, most=8),
     )
@@ -132,6 +139,10 @@ def _progress(run: RunRecord, width: int) -> list[Piece]:
 
 def _eta(run: RunRecord) -> str:
     return wording.span(run.eta_seconds) if run.live and run.eta_seconds is not None else ""
+
+
+def _age(run: RunRecord, now: float) -> str:
+    return wording.age(now - run.created) if run.created else "-"
 
 
 def _time(run: RunRecord, now: float) -> str:

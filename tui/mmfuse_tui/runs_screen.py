@@ -33,6 +33,8 @@ from mmfuse_tui.table import Table
 from mmfuse_tui.verbs import Control, Name, is_possible, plan, why_not
 
 NO_RUNS = "no runs yet: mmfuse search mixmas --dataset avmnist"
+FRAME_LINES, LEAST_LINES = 4, 7
+"""Lines of the table's frame beside its rows (border, headings, one blank), and the least it has."""
 TICK_SECONDS = 1.0
 """How often ages and times left are looked at."""
 
@@ -253,6 +255,7 @@ class RunsScreen(Screen[None]):
             self._table.set_rows(ordered, empty=empty)
             self.set_class(not ordered, "-empty")
             self._write_titles(len(ordered), len(all_runs))
+            self.query_one("#runs-frame").styles.max_height = max(LEAST_LINES, len(all_runs) + FRAME_LINES)
         self.refresh_bindings()
 
     def _write_titles(self, shown: int, total: int) -> None:

@@ -153,7 +153,7 @@ class Table(ScrollView, Generic[Item], can_focus=True):
             return Strip([Segment(text, base + self._style("cell--dim"))]).adjust_cell_length(width, base)
         on_cursor = row == self.cursor
         if on_cursor:
-            base += self.get_component_rich_style("table--cursor")
+            base += self._style("table--cursor")
         mark = Segment("▌" if on_cursor else " ", base + self._style("cell--mark"))
         pieces = self._pieces(self._rows[row], self._layout())
         segments = [mark, *(Segment(text, base + self._style(style) if style else base) for text, style in pieces)]
@@ -195,14 +195,15 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         return 2 if self.size.width >= 110 else 1
 
     def _layout(self) -> tuple[tuple[Column[Item], int], ...]:
-        return choose_columns(self._columns, self.size.width - 2, gap=self._gap)
+        return choose_columns(self._columns, self.size.width - 3, gap=self._gap)
 
     def _head(self, width: int) -> Strip:
-        base = self.rich_style + self.get_component_rich_style("table--head")
+        base = self.rich_style + self._style("table--head")
         segments = [Segment(" ", base)]
         for column, cells in self._layout():
             is_sorted = column.name == self.sorted_by
-            title = column.title + ((" ▼" if self.descending else " ▲") if is_sorted else "")
+            arrow = ("▼" if self.descending else "▲") if is_sorted else ""
+            title = column.title + (f" {arrow}" if arrow and len(column.title) + 2 <= cells else arrow)
             style = base + self._style("table--head-sorted") if is_sorted else base
             [*fitted] = fit_pieces([(title, "")], cells, right=column.right)
             segments += [Segment(text, style) for text, _ in fitted]

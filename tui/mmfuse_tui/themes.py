@@ -31,6 +31,7 @@ DARK = Theme(
         "series-5": "#F0E442",
         "series-6": "#F2763B",
         "frame": "#2C3747",
+        "axis": "#55637A",
         "dim": "#8A96A8",
         "block-cursor-text-style": "none",
         "footer-key-foreground": "#E69F00",
@@ -59,6 +60,7 @@ LIGHT = Theme(
         "series-5": "#6F6500",
         "series-6": "#A84300",
         "frame": "#C3CAD3",
+        "axis": "#8C97A5",
         "dim": "#5A6472",
         "block-cursor-text-style": "none",
         "footer-key-foreground": "#8A5A00",
@@ -75,6 +77,7 @@ FALLBACKS = {
     "series-5": "#F0E442",
     "series-6": "#F2763B",
     "frame": "#5A6472",
+    "axis": "#6B7788",
     "dim": "#8A96A8",
 }
 """Our own variables for themes that do not know them."""

@@ -43,7 +43,7 @@ def trial_columns() -> tuple[Column[RankedTrial], ...]:
         Column("rank", "Rank", _rank, 4, 1, right=True),
         Column("number", "#", lambda row, _: [(str(row.trial.number), "cell--dim")], 4, 5, right=True),
         Column("stage", "Question", lambda row, _: [(clean(row.trial.architecture.stage) or "-", "")], 12, 3, most=18),
-        Column("what", "Candidate", lambda row, _: [(_what(row.trial), "cell--strong")], 12, 0, most=48),
+        Column("what", "Candidate", lambda row, _: [(_what(row.trial), "cell--strong")], 12, 0, wish=20, most=48),
         Column("score", "Score", _score, 8, 0, right=True),
         Column("params", "Params", lambda row, _: [(wording.count(row.trial.parameters), "")], 6, 4, right=True),
         Column("time", "Time", lambda row, _: [(_seconds(row.trial), "cell--dim")], 6, 6, right=True),
@@ -84,9 +84,8 @@ def _seconds(trial: TrialRecord) -> str:
 
 
 def _what(trial: TrialRecord) -> str:
-    """What the candidate is; where it answers one question, the answer alone."""
-    params, _, part = trial.architecture.params, *trial.architecture.stage.partition("/")[1:]
-    encoders = params.get("encoders")
-    if part and isinstance(encoders, Mapping) and isinstance(encoders.get(part), Mapping):
-        return clean(str(encoders[part].get("block", "")))
-    return clean(architecture_label(trial.architecture.to_json())) or trial.architecture.key
+    """The answer that the candidate gives to its question; the whole architecture where there is no single one."""
+    params, stage = trial.architecture.params, trial.architecture.stage
+    part = params.get("encoder" if stage.startswith("encoder/") else stage)
+    answer = part.get("block") if isinstance(part, Mapping) else part
+    return clean(str(answer or "")) or clean(architecture_label(trial.architecture.to_json())) or trial.architecture.key

@@ -65,17 +65,15 @@ def moment(value: Any) -> str:
         return ""
 
 
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
-_STEPS = "▁▂▃▄▅▆▇█"
+_STEPS = "▁▂▃▄▅▆▇"
+"""No full block: lines above each other must not grow together."""
 
 
 def bar(share: float, width: int) -> tuple[str, str]:
-    """A progress bar of ``width`` cells as (filled, rest), in eighths of a cell."""
-    eighths = round(min(1.0, max(0.0, share)) * width * 8)
-    filled = "█" * (eighths // 8)
-    if eighths % 8:
-        filled += _EIGHTHS[eighths % 8]
-    return filled, " " * (width - len(filled))
+    """A progress bar of ``width`` cells as (filled, rest), in half cells; told apart by weight as well as by colour."""
+    halves = round(min(1.0, max(0.0, share)) * width * 2)
+    filled = "━" * (halves // 2) + "╸" * (halves % 2)
+    return filled, "─" * (width - len(filled))
 
 
 def sparkline(values: tuple[float, ...], width: int) -> str:
