@@ -89,7 +89,7 @@ class Supervisor:
         Raises:
             NotOurs: the run is not queued, or another supervisor has it.
         """
-        self._claim({State.QUEUED})
+        self._claim(frozenset({State.QUEUED}))
         become_subreaper()
         try:
             launch = self._read_launch()
@@ -114,7 +114,7 @@ class Supervisor:
         self._watch(worker, before={})
         self._conclude(worker, oom_kills_before=None)
 
-    def _claim(self, states: set[State] | frozenset[State]) -> None:
+    def _claim(self, states: frozenset[State]) -> None:
         """Make the run ours, unless it is in another state or its supervisor may still live."""
         with index_lock(self._home):
             try:
