@@ -87,11 +87,11 @@ def settings(context: typer.Context, incomplete: str) -> Offer:
 def _setting_keys() -> Iterable[tuple[str, str]]:
     from mmfuse.registry import DATASETS
     from mmfuse.spec import FitOptions
+    from mmfuse_cli.declared import options_model
 
     declaration = _declared()
-    model = getattr(declaration, "Options", None) or getattr(declaration, "Params", None)
-    if model is not None:
-        yield from _keys(model)
+    if declaration is not None:
+        yield from _keys(options_model(declaration))
     yield from _keys(FitOptions, "fit.")
     dataset: Any = _quietly(partial(DATASETS.declaration, _word_after("--dataset")), None)
     if dataset is not None:

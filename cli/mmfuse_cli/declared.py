@@ -6,6 +6,7 @@ import json
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 if TYPE_CHECKING:
@@ -23,6 +24,15 @@ class DeclaredOption:
     takes: str
     default: str
     meaning: str
+
+
+def options_model(declaration: ModuleType) -> type[BaseModel]:
+    """The option model of a registered file: ``Params`` of a block or model, ``Options`` of a search or dataset.
+
+    In this order, because files with ``Params`` may import the base class ``Options``.
+    """
+    model: type[BaseModel] = getattr(declaration, "Params", None) or declaration.Options
+    return model
 
 
 def declared_options(model: type[BaseModel], *, prefix: str = "") -> Iterator[DeclaredOption]:

@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from mmfuse.options import Options
-from mmfuse.registry import DATASETS, MODELS, SEARCHES
+from mmfuse.registry import DATASETS, MODELS, SEARCHES, Registry
 from mmfuse.spec import EvalSpec, FitOptions, SearchSpec, TrainSpec
+from mmfuse_cli.declared import options_model
 
 Spec: TypeAlias = SearchSpec | TrainSpec | EvalSpec
 
@@ -54,10 +54,9 @@ def _switches(spec: SearchSpec | TrainSpec) -> list[str]:
     return switches if spec.test else [*switches, "--no-test"]
 
 
-def _changed(values: Mapping[str, Any], registry: Any, name: str) -> dict[str, Any]:
+def _changed(values: Mapping[str, Any], registry: Registry, name: str) -> dict[str, Any]:
     """What of ``values`` differs from the defaults of the registered thing; all of it where there are none."""
-    declaration = registry.declaration(name)
-    model: type[Options] = getattr(declaration, "Options", None) or declaration.Params
+    model = options_model(registry.declaration(name))
     try:
         defaults = model().model_dump(mode="json")
     except ValueError:  # some field has no default

@@ -82,10 +82,10 @@ def _entry(registry: Registry, name: str) -> dict[str, Any]:
 
 
 def _show_one(kind: Kind, name: str, *, json: bool) -> None:
-    from mmfuse_cli.declared import declared_options
+    from mmfuse_cli.declared import declared_options, options_model
 
     declaration = _registry(kind).declaration(name)
-    options = [vars(option) for option in declared_options(_model(declaration))]
+    options = [vars(option) for option in declared_options(options_model(declaration))]
     presets = dict(getattr(declaration, "PRESETS", {}))
     if json:
         out_json(
@@ -99,10 +99,6 @@ def _show_one(kind: Kind, name: str, *, json: bool) -> None:
     for option in options:
         out_painted([paint(option["key"], "bold") + f"  {option['takes']}  [{option['default'] or 'required'}]"])
         out(f"    {option['meaning']}")
-
-
-def _model(declaration: ModuleType) -> Any:
-    return getattr(declaration, "Options", None) or declaration.Params
 
 
 def _facts(declaration: ModuleType) -> list[str]:

@@ -38,6 +38,11 @@ def test_one_member_is_shown_with_options_defaults_meanings_and_presets(mmfuse):
     assert set(answer["presets"]) == set(SEARCHES.declaration("mixmas").PRESETS)
 
 
+def test_models_and_blocks_show_their_parameters(mmfuse):
+    assert "head_hidden  int" in mmfuse("zoo", "models", "unimodal").stdout
+    assert json.loads(mmfuse("zoo", "blocks", "mlp", "--json").stdout)["options"]
+
+
 def test_every_option_of_every_member_can_be_shown(mmfuse):
     for kind, registry in {"blocks": BLOCKS, "models": MODELS, "searches": SEARCHES, "datasets": DATASETS}.items():
         for name in registry.names():
