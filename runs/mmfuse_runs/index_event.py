@@ -141,7 +141,7 @@ def index_lock(home: Path) -> Iterator[None]:
         TimeoutError: somebody else kept it for `LOCK_SECONDS`.
         OSError: the home is read-only or missing.
     """
-    path = Path(home) / f"{SNAPSHOT}.lock"
+    path = Path(home).absolute() / f"{SNAPSHOT}.lock"
     hold = _holds.setdefault(path, _Hold())
     with hold.mutex:
         if hold.depth == 0:

@@ -63,6 +63,7 @@ class JournalWriter:
         """Queue one row; numbers that are not finite are kept (see `mmfuse_runs.nonfinite`)."""
         line = encode_row(row)
         with self._lock:
+            self._must_be_open()
             self._buffer += line
             if len(self._buffer) >= FLUSH_BYTES or time.monotonic() >= self._flush_due:
                 self._write_buffer()
@@ -73,6 +74,7 @@ class JournalWriter:
         """Append rows and hand them to the kernel at once, after all that were queued before."""
         lines = b"".join([encode_row(row) for row in rows])
         with self._lock:
+            self._must_be_open()
             self._buffer += lines
             self._write_buffer()
         if self._syncer is None:
@@ -105,6 +107,10 @@ class JournalWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _must_be_open(self) -> None:
+        if self._fd < 0:
+            raise ValueError(f"the journal {self.path.name} is closed")
 
     def _write_buffer(self) -> None:
         if not self._buffer or self._fd < 0:

@@ -32,6 +32,8 @@ from mmfuse_runs.storage import IndexTable, open_index_db
 LATEST = ("latest", "@last")
 """Selectors of the newest run."""
 _SHOWN_MATCHES = 8
+_DRAFT, _DOOMED = ".new-", ".removed-"
+_LEFTOVER_S = 3600.0
 _FIRST_COMMAND = "mmfuse search mixmas --dataset avmnist"
 
 Document = Mapping[str, Any]
@@ -80,7 +82,7 @@ class RunStore:
         now = time.time()
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
-            draft = self.runs / f".new-{os.getpid()}-{os.urandom(4).hex()}"
+            draft = self.runs / f"{_DRAFT}{os.getpid()}-{os.urandom(4).hex()}"
             draft.mkdir()
             try:
                 _write_files(draft, spec, now, name=name, tags=tags, notes=notes)
@@ -193,7 +195,7 @@ class RunStore:
             record = self.record(run_id)
             if record.state in LIVE and not record.damaged:
                 raise RunBusy(f"run {run_id} is {record.state} and cannot be removed", f"mmfuse runs stop {run_id}")
-            doomed = self.runs / f".removed-{run_id}-{os.urandom(4).hex()}"
+            doomed = self.runs / f"{_DOOMED}{run_id}-{os.urandom(4).hex()}"
             (self.runs / run_id).rename(doomed)
             self._table.discard([run_id])
         _delete(doomed)
@@ -214,6 +216,7 @@ class RunStore:
                     transaction.put(RUNS_TABLE, run_id, document)
             self._index.compact()
             self._repairs = self._index.repairs
+        self._sweep()
         return len(documents)
 
     @contextlib.contextmanager
@@ -238,7 +241,7 @@ class RunStore:
         """
         try:
             with os.scandir(self.runs) as entries:
-                return [entry.name for entry in entries if not entry.name.startswith(".")]
+                return [entry.name for entry in entries if entry.name[0] != "." and entry.is_dir()]
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -323,6 +326,12 @@ class RunStore:
                     transaction.delete(RUNS_TABLE, run_id)
         except StoreError as error:
             logger.debug("the index was not brought up to date: %s", error)
+
+    def _sweep(self) -> None:
+        """Delete folders that a process was killed over while it made or removed them."""
+        for folder in self.runs.glob(".*"):
+            if folder.name.startswith((_DRAFT, _DOOMED)) and time.time() - folder.stat().st_mtime > _LEFTOVER_S:
+                _delete(folder)
 
     def _latest(self) -> str:
         records = self.records()

@@ -180,6 +180,19 @@ def test_rows_longer_than_a_read_are_whole(tmp_path: Path) -> None:
     assert JournalReader(path).poll() == long
 
 
+def test_a_closed_journal_takes_no_rows(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path / "j.jsonl")
+    writer.append({"s": 1})
+    writer.close()
+    writer.close()
+
+    for refused in (lambda: writer.append({"s": 2}), lambda: writer.write([{"s": 2}])):
+        with pytest.raises(ValueError, match=r"j.jsonl is closed"):
+            refused()
+
+    assert JournalReader(tmp_path / "j.jsonl").poll() == [{"s": 1}]
+
+
 def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, bytes(data)[:5]))

@@ -478,6 +478,20 @@ def test_rebuild_makes_the_same_index_from_the_folders(store: RunStore) -> None:
     assert {document.get("name", "") for document in store.documents().values()} == {"done", ""}
 
 
+def test_leftovers_of_killed_processes_are_no_runs_and_go_with_the_next_rebuild(store: RunStore) -> None:
+    folder = create(store)
+    for name in (".new-4711-00", ".removed-x-00", ".new-fresh"):
+        (store.runs / name).mkdir()
+        if "fresh" not in name:
+            os.utime(store.runs / name, (1, 1))
+    (store.runs / "notes.txt").write_text("not a run")
+    assert listed(store).id == folder.id
+
+    store.rebuild()
+
+    assert {path.name for path in store.runs.iterdir()} == {folder.id, ".new-fresh", "notes.txt"}
+
+
 def test_a_store_opened_for_reading_lists_and_writes_nothing(store: RunStore) -> None:
     folder = create(store)
     finish(folder)
