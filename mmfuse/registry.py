@@ -94,6 +94,8 @@ def _defines(source: str, name: str) -> bool:
 
 @cache
 def _declaration(qualified_name: str, path: Path) -> ModuleType:
+    if qualified_name in sys.modules:  # imported whole: what it declares is at hand, field docstrings included
+        return sys.modules[qualified_name]
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     head = []
     for statement in tree.body:
