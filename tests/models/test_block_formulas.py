@@ -107,11 +107,11 @@ def _generated(row: Tensor, network: Any) -> Tensor:
     return torch.stack([network.second[h] @ _gelu(network.first[h] @ parts[h]) for h in range(heads)])
 
 
-def _hyper_mixing(x: Tensor, mixing: Any, table: Tensor, heads: int) -> Tensor:
+def _hyper_mixing(x: Tensor, mixing: Any, table: Tensor, *, heads: int, scale: float) -> Tensor:
     """LN(GELU(V W1) W2^T) of one sample (N, E), head by head."""
     tokens, dim = x.shape
     share = dim // heads
-    z = torch.stack([x[n] * math.sqrt(dim) + table[n] for n in range(tokens)])
+    z = torch.stack([x[n] * scale + table[n] for n in range(tokens)])
     keys = torch.stack([_generated(row, mixing.key) for row in z])
     queries = torch.stack([_generated(row, mixing.query) for row in z])
     out = torch.zeros(tokens, dim)
@@ -133,7 +133,9 @@ def test_the_paper_hyper_mixer_mixes_tokens_and_keeps_the_skip(heads: int) -> No
 
     for sample, result in zip(x, y, strict=True):
         normed = torch.stack([_layer_norm(t, block.token_norm) for t in sample])
-        mixed = sample + _hyper_mixing(normed, block.token_mixing, hyper.position_table(tokens, dim), heads)
+        mixed = sample + _hyper_mixing(
+            normed, block.token_mixing, hyper.position_table(tokens, dim), heads=heads, scale=1
+        )
         expected = torch.stack(
             [t + _feed_forward(_layer_norm(t, block.channel_norm), block.channel_mixing) for t in mixed]
         )
@@ -153,7 +155,7 @@ def test_the_reference_hyper_mixer_mixes_channels_and_skips_from_the_input(heads
     table = hyper.reference_position_table(dim, tokens)
     for sample, result in zip(x, y, strict=True):
         swapped = torch.stack([_layer_norm(t, block.token_norm) for t in sample]).T
-        mixed = sample + _hyper_mixing(swapped, block.token_mixing, table, heads).T
+        mixed = sample + _hyper_mixing(swapped, block.token_mixing, table, heads=heads, scale=math.sqrt(tokens)).T
         expected = torch.stack(
             [
                 s + _feed_forward(_layer_norm(m, block.channel_norm), block.channel_mixing)

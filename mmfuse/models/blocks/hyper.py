@@ -4,8 +4,10 @@ Mai et al., "HyperMixer: An MLP-based Low Cost Alternative to Transformers" (202
 size does not depend on the number of tokens. Positions are added to what the hypernetworks see, not to what is mixed.
 
 ``paper`` follows that. ``reference`` reproduces the released MixMAS code: the axes are swapped, so that hypernetworks
-run over channels and the number of tokens is baked into the weights; the channel MLP's result is added to the
-block's input, which drops the token mixing from the skip path; the position table starts at 1 and doubles exponents.
+run over channels and the number of tokens is baked into the weights; the channel MLP's result is added to the block's
+input, which drops the token mixing from the skip path; the position table starts at 1 and doubles exponents; and what
+the hypernetworks see is first multiplied by sqrt(E), a habit of transformers that after a layer norm drowns positions
+(on 8 x 8 digits it costs the paper variant 20 points of accuracy in the first epochs, so that one has no such factor).
 """
 
 from __future__ import annotations
@@ -125,16 +127,16 @@ class Hypernetwork(nn.Module):
 
 
 class HyperMixing(nn.Module):
-    """Mix across tokens with generated weights: LN(GELU(x^T W1) W2^T), W1 and W2 from x and positions.
+    """Mix across tokens with generated weights: LN(GELU(x^T W1) W2^T), W1 and W2 from ``scale`` * x + positions.
 
     Shape: (B, N, E) -> (B, N, E).
     """
 
     positions: Tensor
 
-    def __init__(self, dim: int, *, hidden: int, heads: int, positions: Tensor) -> None:
+    def __init__(self, dim: int, *, hidden: int, heads: int, positions: Tensor, scale: float = 1.0) -> None:
         super().__init__()
-        self.scale = math.sqrt(dim)
+        self.scale = scale
         self.heads = heads
         self.register_buffer("positions", positions, persistent=False)
         self.key = Hypernetwork(dim, hidden=hidden, heads=heads)
@@ -181,7 +183,11 @@ class ReferenceHyperMixerBlock(nn.Module):
         super().__init__()
         self.token_norm = nn.LayerNorm(dim)
         self.token_mixing = HyperMixing(
-            tokens, hidden=dim, heads=params.heads, positions=reference_position_table(dim, tokens)
+            tokens,
+            hidden=dim,
+            heads=params.heads,
+            positions=reference_position_table(dim, tokens),
+            scale=math.sqrt(tokens),
         )
         self.channel_norm = nn.LayerNorm(dim)
         self.channel_mixing = FeedForward(dim, hidden=params.channel_hidden, dropout=params.dropout)
