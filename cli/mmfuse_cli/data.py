@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -18,9 +18,6 @@ from mmfuse_cli.meter import Meter
 from mmfuse_cli.parameters import DataRoot, Home, Json, Settings
 from mmfuse_cli.render import out, out_json, out_painted, say, width
 from mmfuse_cli.table import Column, draw
-
-if TYPE_CHECKING:
-    from mmfuse.data.status import DataStatus
 
 
 class DataGroup(LazyGroup):
@@ -173,8 +170,8 @@ def _entry(module: ModuleType, root: Path) -> dict[str, Any]:
     return _told(module, module.status(root))
 
 
-def _told(module: ModuleType, status: DataStatus) -> dict[str, Any]:
-    """A dataset's task and status in plain types."""
+def _told(module: ModuleType, status: Any) -> dict[str, Any]:
+    """A dataset's task and its ``DataStatus`` in plain types."""
     task = module.TASK
     return {
         "dataset": task.name,

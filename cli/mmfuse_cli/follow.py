@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 POLL_S = 0.25
 """Seconds between two looks."""
-OURS_HINT = "Ctrl-C asks it to save and stop"
-WATCH_HINT = "Ctrl-C leaves; the run goes on"
+STOP_HINT = "Ctrl-C asks it to save and stop"
+LEAVE_HINT = "Ctrl-C leaves it to itself"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def follow(store: RunStore, run_id: str, *, ours: bool) -> Ending:
     A second Ctrl-C leaves in any case.
     """
     watcher = Watcher(store, run_id)
-    view = choose_view(OURS_HINT if ours else WATCH_HINT)
+    view = choose_view()
     try:
         with counted_interrupts() as interrupts:
             return _watch(store, run_id, watcher, view, interrupts, ours=ours)
@@ -72,7 +72,7 @@ def _watch(store: RunStore, run_id: str, watcher: Watcher, view: View, interrupt
     asked = False
     while True:
         glimpse = watcher.look()
-        view.show(glimpse)
+        view.show(glimpse, LEAVE_HINT if asked or not ours else STOP_HINT)
         if not glimpse.record.live:
             return Ending(glimpse.record.state, asked_to_stop=asked)
         if interrupts.count and (asked or not ours):

@@ -24,13 +24,12 @@ class Glimpse:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The best trial of the stage the search is in; scores of different stages answer different questions."""
-        if not self.trials:
-            return None
-        stage = self.trials[-1].architecture.stage
-        scored = [trial for trial in self.trials if trial.score is not None and trial.architecture.stage == stage]
+        """The best trial of the last stage that has scores; scores of different stages answer different questions."""
+        scored = [trial for trial in self.trials if trial.score is not None]
+        stage = scored[-1].architecture.stage if scored else ""
         direction = 1 if self.record.maximize else -1
-        return max(scored, key=lambda trial: direction * (trial.score or 0.0), default=None)
+        rivals = (trial for trial in scored if trial.architecture.stage == stage)
+        return max(rivals, key=lambda trial: direction * (trial.score or 0.0), default=None)
 
 
 class Watcher:

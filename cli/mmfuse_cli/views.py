@@ -25,8 +25,8 @@ QUIET_S = 15.0
 class View(Protocol):
     """Something that shows a run as it goes on."""
 
-    def show(self, glimpse: Glimpse) -> None:
-        """Show the run as it is now."""
+    def show(self, glimpse: Glimpse, hint: str = "") -> None:
+        """Show the run as it is now; ``hint`` says what Ctrl-C does."""
 
     def tell(self, sentence: str) -> None:
         """Say something beside it."""
@@ -35,9 +35,9 @@ class View(Protocol):
         """Leave the terminal as a line-by-line reader expects it."""
 
 
-def choose_view(hint: str) -> View:
-    """A live view where stderr is a terminal, else a plain one; ``hint`` says what Ctrl-C does."""
-    return LiveView(hint) if sys.stderr.isatty() else PlainView()
+def choose_view() -> View:
+    """A live view where stderr is a terminal, else a plain one."""
+    return LiveView() if sys.stderr.isatty() else PlainView()
 
 
 class PlainView:
@@ -49,8 +49,8 @@ class PlainView:
         self._progress = ""
         self._progress_at = 0.0
 
-    def show(self, glimpse: Glimpse) -> None:
-        """Say what is new since the last time."""
+    def show(self, glimpse: Glimpse, hint: str = "") -> None:
+        """Say what is new since the last time; whoever reads lines presses no keys, so the hint is left out."""
         state = state_line(glimpse)
         if state != self._state:
             self._state = state
@@ -78,11 +78,10 @@ class PlainView:
 class LiveView:
     """A few lines at the foot of the terminal, redrawn four times a second."""
 
-    def __init__(self, hint: str) -> None:
+    def __init__(self) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self._hint = hint
         self._live = Live(
             console=Console(stderr=True, no_color=not colourful(sys.stderr), highlight=False, markup=False),
             auto_refresh=False,
@@ -90,9 +89,9 @@ class LiveView:
         )
         self._live.start()
 
-    def show(self, glimpse: Glimpse) -> None:
+    def show(self, glimpse: Glimpse, hint: str = "") -> None:
         """Redraw."""
-        self._live.update(draw(glimpse, self._hint), refresh=True)
+        self._live.update(draw(glimpse, hint), refresh=True)
 
     def tell(self, sentence: str) -> None:
         """Write ``sentence`` above the live lines."""

@@ -124,8 +124,8 @@ def test_the_live_view_draws_on_stderr_and_leaves_nothing_behind_on_stdout(glimp
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
 
-    view = LiveView("hint")
-    view.show(glimpse)
+    view = LiveView()
+    view.show(glimpse, "hint")
     view.tell("asked it to stop")
     view.close()
 
