@@ -84,10 +84,12 @@ def test_the_dashboard_lives_in_a_real_terminal_and_quits_cleanly(home, trial, t
     first = screen.wait_for("by trial")
     screen.press("x")
     asked = screen.wait_for("SIGKILL")
-    screen.press("Escape")
+    screen.press("n")
+    screen.wait_for("newest first")
     screen.press("3")
     screen.wait_for("hello from the worker")
     screen.press("Escape")
+    time.sleep(0.5)  # a key that follows Escape at once is one key with Alt for every terminal
     screen.press("/")
     screen.press("-l", "first")
     screen.press("Enter")

@@ -25,6 +25,7 @@ from mmfuse_tui.deck import Deck
 from mmfuse_tui.dialogs import ConfirmScreen, HelpScreen
 from mmfuse_tui.feed import Feed
 from mmfuse_tui.log_view import LogView
+from mmfuse_tui.panels import load_panels
 from mmfuse_tui.query import Query, parse_query
 from mmfuse_tui.run_columns import ORDERS, Order, order_of, run_columns
 from mmfuse_tui.snapshot import RunSnapshot, StoreSnapshot
@@ -58,8 +59,15 @@ class RunsScreen(Screen[None]):
             "escape", "back", "Back", show=False, tooltip="Undo zoom and filter, go back to the runs", id="view.back"
         ),
         *(
-            Binding(str(n), f"panel({n})", f"Panel {n}", show=False, tooltip=f"Go to panel {n}", id=f"view.panel-{n}")
-            for n in range(1, 10)
+            Binding(
+                str(panel.order),
+                f"panel({panel.order})",
+                panel.title,
+                show=False,
+                tooltip=f"Go to {panel.title.lower()}",
+                id=f"view.panel-{panel.name}",
+            )
+            for panel in load_panels()
         ),
     ]
 

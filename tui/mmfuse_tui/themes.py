@@ -33,6 +33,7 @@ DARK = Theme(
         "frame": "#2C3747",
         "axis": "#55637A",
         "dim": "#8A96A8",
+        "cursor": "#222C3A",
         "block-cursor-text-style": "none",
         "footer-key-foreground": "#E69F00",
         "input-selection-background": "#56B4E9 35%",
@@ -62,6 +63,7 @@ LIGHT = Theme(
         "frame": "#C3CAD3",
         "axis": "#8C97A5",
         "dim": "#5A6472",
+        "cursor": "#E3E8EE",
         "block-cursor-text-style": "none",
         "footer-key-foreground": "#8A5A00",
         "input-selection-background": "#00619A 25%",
@@ -79,5 +81,6 @@ FALLBACKS = {
     "frame": "#5A6472",
     "axis": "#6B7788",
     "dim": "#8A96A8",
+    "cursor": "#222C3A",
 }
 """Our own variables for themes that do not know them."""
