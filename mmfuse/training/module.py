@@ -76,11 +76,12 @@ class _Module(LightningModule):
         return batch
 
     def on_train_start(self) -> None:
-        """Undo what Lightning has just done to SIGTERM, and restore the state of 16-bit arithmetic."""
+        """Undo what Lightning has just done to SIGTERM, and restore the state of 16-bit arithmetic.
+
+        A signal that came in between has reached the earlier handler too: the engine stops before Lightning exits.
+        """
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._sigterm)
-        # A signal that came in between was passed on to the earlier handler as well.
-        self.trainer._signal_connector.received_sigterm = False
         precision = self.trainer.precision_plugin
         self.work.scaler_state = precision.state_dict
         if self.work.resumed is not None and self.work.resumed.scaler:
