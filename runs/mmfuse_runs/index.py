@@ -164,6 +164,8 @@ class Index:
     def _refresh(self) -> None:
         for _ in range(_READ_ATTEMPTS):
             stamp = _stamp_of(self.snapshot)
+            # A journal goes only after the next snapshot came, so a stamp that is still the one that was loaded says
+            # that snapshot and journal belong together. Otherwise a compaction came between, and both are read anew.
             if stamp == self._stamp and self._read_wal():
                 return
             if stamp != self._stamp:
@@ -171,16 +173,13 @@ class Index:
         raise StoreError(f"the index {self.snapshot} changes faster than it can be read", "try again")
 
     def _load(self, stamp: _Stamp) -> None:
-        """Read the snapshot and open its journal; nothing changes where a compaction came between."""
+        """Read the snapshot and open its journal."""
         try:
             text = self.snapshot.read_bytes() if stamp != _NO_SNAPSHOT else None
         except FileNotFoundError:
             return
         read = self._parse(text)
         self._open_wal(read.generation)
-        # A journal goes only after the next snapshot came: an unchanged stamp says that these two belong together.
-        if _stamp_of(self.snapshot) != stamp:
-            return
         self.tables, self._generation, self._damaged, self._nonfinite = read
         self._stamp, self._wal_offset, self._bad_lines = stamp, 0, 0
         self.repairs += read.damaged

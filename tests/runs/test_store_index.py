@@ -96,6 +96,24 @@ def test_a_reader_sees_what_another_writes(index: Index, tmp_path: Path) -> None
     reader.close()
 
 
+def test_a_compaction_between_snapshot_and_journal_is_noticed(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(index, "a", state="running")
+    index.compact()
+    put(index, "b", state="running")
+    open_wal = Index._open_wal
+
+    def compact_first(reader: Index, generation: int) -> None:
+        monkeypatch.setattr(Index, "_open_wal", open_wal)
+        index.compact()
+        open_wal(reader, generation)
+
+    monkeypatch.setattr(Index, "_open_wal", compact_first)
+
+    assert sorted(runs_of(tmp_path)) == ["a", "b"]
+
+
 def test_a_repeated_query_sees_what_another_process_changed(index: Index, tmp_path: Path) -> None:
     put(index, "a", state="running")
     db = open_index_db(Index(tmp_path))
@@ -332,6 +350,21 @@ def test_an_event_that_does_not_fit_on_the_disk_leaves_nothing(
 
     assert sorted(runs_of(tmp_path)) == ["a", "c"]
     assert index.tables["runs"].keys() == {"a", "c"}
+
+
+def test_events_of_one_transaction_are_appended_all_or_none(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(index, "a", state="running")
+    line = wal(tmp_path).stat().st_size
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", FullDisk(line + 20))
+        with pytest.raises(StoreError, match="No space left"), index.transaction() as transaction:
+            transaction.put("runs", "b", {"state": "running"})
+            transaction.put("runs", "c", {"state": "running"})
+
+    assert sorted(runs_of(tmp_path)) == ["a"]
 
 
 def _fill(home: Path, acknowledged: Connection) -> None:

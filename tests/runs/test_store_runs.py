@@ -593,6 +593,25 @@ def test_what_the_user_says_of_an_ended_run_is_listed(store: RunStore) -> None:
     assert listed(store).name == listed(RunStore(store.home)).name == "good"
 
 
+def test_a_listing_does_not_undo_what_the_user_says_at_the_same_moment(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = create(store, name="old")
+    finish(folder)
+    fold = store_module.fold
+
+    def rename_after_reading(folder: RunFolder, known: Any = None) -> dict[str, Any]:
+        document = fold(folder, known)
+        RunStore(store.home).set_meta(folder.id, name="new")
+        return document
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "fold", rename_after_reading)
+        store.records()
+
+    assert listed(store).name == "new"
+
+
 def test_a_patch_names_fields_of_runs(store: RunStore) -> None:
     folder = create(store)
 
