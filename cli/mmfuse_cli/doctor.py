@@ -20,7 +20,7 @@ from mmfuse.errors import MmfuseError
 from mmfuse_cli.access import data_folder, open_store
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import DataRoot, Home, Json
-from mmfuse_cli.render import out_json, out_painted, say, width
+from mmfuse_cli.render import out_json, out_painted, say
 from mmfuse_cli.table import Column, draw
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def doctor(
     if json:
         out_json({"findings": [asdict(finding) for finding in findings]})
     else:
-        out_painted(draw(COLUMNS, [asdict(finding) for finding in findings], width=max(width(), 100)))
+        out_painted(draw(COLUMNS, [asdict(finding) for finding in findings]))
     if any(finding.verdict == "bad" for finding in findings):
         raise typer.Exit(1)
 

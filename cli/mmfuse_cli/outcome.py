@@ -40,7 +40,7 @@ def tell(store: RunStore, run_id: str, ending: Ending, *, json: bool) -> None:
     tell_next(folder, ending, outcome)
 
 
-RESULT_COLUMNS = (Column("what", "result"), Column("value", "", right=True))
+RESULT_COLUMNS = (Column("what", "result"), Column("value", ""))
 
 
 def result_rows(folder: RunFolder, result: Mapping[str, Any]) -> list[dict[str, str]]:

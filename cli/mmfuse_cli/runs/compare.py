@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mmfuse_cli.access import open_store, select
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import Home, Json, Selection
-from mmfuse_cli.render import STATE_COLOURS, out_json, out_painted, warn, width
+from mmfuse_cli.render import STATE_COLOURS, out, out_json, out_painted, warn, width
 from mmfuse_cli.table import Column, draw
 from mmfuse_tui.wording import count, number, span
 
@@ -28,8 +28,8 @@ def compare(runs: Selection, json: Json = False, home: Home = None) -> None:
     """Put runs side by side, best first.
 
     Only runs that measured the same metric on the same data (equal fingerprints) are ranked; otherwise they stand
-    newest first and a note says why. Where the terminal is narrow, columns leave in this order: state, dataset (if
-    all agree), trials, MACs, time, architecture.
+    newest first and a note says why. The last column is the end of the run's id, enough to name it. Where the
+    terminal is narrow, columns leave in this order: state, trials, MACs, time, architecture.
     """
     store = open_store(home, read_only=True)
     records = select(store, runs)
@@ -43,6 +43,7 @@ def compare(runs: Selection, json: Json = False, home: Home = None) -> None:
         answers = [record.to_json() | {"trials": trials[record.id]} for record in records]
         out_json({"ranked": not obstacle, "note": obstacle, "runs": answers})
         return
+    out(caption(records))
     out_painted(draw(_columns(records), [_row(record, trials[record.id]) for record in records], width=width()))
 
 
@@ -64,27 +65,44 @@ def ranked(records: Sequence[RunRecord]) -> list[RunRecord]:
     return [*best_first, *(record for record in records if record.score is None)]
 
 
+def caption(records: Sequence[RunRecord]) -> str:
+    """What all rows share: the metric and the data, as far as they do."""
+    return " on ".join(word for word in (_shared_metric(records) or "scores", _shared_label(records)) if word)
+
+
+def _shared_label(records: Sequence[RunRecord]) -> str:
+    """The dataset's label; empty where runs differ in it."""
+    labels = {record.dataset_label for record in records}
+    return labels.pop() if len(labels) == 1 else ""
+
+
+def _shared_metric(records: Sequence[RunRecord]) -> str:
+    """The bare name of the primary metric; empty where runs differ in it."""
+    names = {record.metric.partition("/")[2] for record in records if record.metric}
+    return names.pop() if len(names) == 1 else ""
+
+
 def _columns(records: Sequence[RunRecord]) -> list[Column]:
-    """Run, what it is, the primary metric on each split that was measured, and the cost."""
-    several = len({record.dataset_label for record in records}) > 1
+    """What it is, the primary metric on each split that was measured, the cost, and which run."""
+    metric = _shared_metric(records)
     return [
         Column("what", "what"),
-        Column("dataset", "dataset", leaves=0 if several or any(record.stand_in for record in records) else 5),
-        *(Column(name, name, right=True) for name in _score_names(records)),
+        *([] if _shared_label(records) else [Column("dataset", "dataset")]),
+        *(Column(name, name.removesuffix(f"/{metric}"), right=True) for name in _score_names(records)),
         *COST,
         Column("architecture", "architecture", leaves=1),
-        Column("state", "state", leaves=6, colours=STATE_COLOURS),
-        Column("id", "run"),
+        Column("state", "state", leaves=5, colours=STATE_COLOURS),
+        Column("ending", "run"),
     ]
 
 
 def _score_names(records: Iterable[RunRecord]) -> list[str]:
-    """The primary metric on the validation and test splits, as far as any run has it."""
+    """The primary metrics on the validation and test splits, as far as any run has them."""
     names: dict[str, None] = {}
-    for record in records:
-        bare = record.metric.partition("/")[2]
-        for name in (record.metric, f"val/{bare}", f"test/{bare}"):
-            if bare and (name in record.metrics or (name == record.metric and record.score is not None)):
+    for split in ("val", "test"):
+        for record in records:
+            name = f"{split}/{record.metric.partition('/')[2]}"
+            if name in record.metrics or (name == record.metric and record.score is not None):
                 names[name] = None
     return list(names)
 
@@ -102,5 +120,5 @@ def _row(record: RunRecord, trials: int) -> dict[str, str]:
         "trials": str(trials) if trials else "",
         "architecture": record.architecture,
         "state": record.state,
-        "id": record.id,
+        "ending": record.id.rpartition("-")[2],
     }
