@@ -275,5 +275,5 @@ def test_check_reads_content_that_loading_trusts_the_cache_for(stand_in_root: Pa
 
 
 def _stand_in(root: Path) -> Path:
-    (folder,) = (root / "avmnist-stand-in").glob("v*")
+    (folder,) = (root / "avmnist-stand-in").glob("300-*")
     return folder
