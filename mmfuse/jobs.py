@@ -27,7 +27,7 @@ from mmfuse.report import Reporter, TrialRecord
 from mmfuse.search.drive import Outcome, drive
 from mmfuse.spec import EvalSpec, SearchSpec, TrainSpec
 from mmfuse.training.checkpoint import load_checkpoint
-from mmfuse.training.device import choose_device
+from mmfuse.training.device import choose_device, use_threads
 from mmfuse.training.fit import fit
 from mmfuse.training.microbench import MicroBenchmark
 from mmfuse.training.seeding import derive_seed
@@ -39,8 +39,9 @@ Result = dict[str, Any]
 class Workspace:
     """Where a job works and whom it answers to.
 
-    ``history`` are the ended trials and ``fingerprint`` the data of earlier attempts at the same spec; ``workers`` is
-    how many search trials may run side by side on a CPU (the numbers do not depend on it).
+    ``history`` are the ended trials and ``fingerprint`` the data of earlier attempts at the same spec. ``threads`` is
+    what a training on the CPU computes with, and how many search trials run side by side there (whose numbers do not
+    depend on it).
     """
 
     folder: Path
@@ -48,7 +49,7 @@ class Workspace:
     reporter: Reporter
     should_stop: Callable[[], bool]
     device: str = "auto"
-    workers: int = 1
+    threads: int = 1
     history: tuple[TrialRecord, ...] = ()
     fingerprint: str | None = None
     run: str = ""
@@ -63,6 +64,7 @@ def run(spec: SearchSpec | TrainSpec | EvalSpec, workspace: Workspace) -> Result
         MmfuseError: when the spec, the data or the training fails.
     """
     began = time.monotonic()
+    use_threads(workspace.threads)
     splits = _load(spec, workspace)
     if isinstance(spec, SearchSpec):
         result = _search(spec, splits, workspace)
@@ -93,6 +95,8 @@ def _load(spec: SearchSpec | TrainSpec | EvalSpec, workspace: Workspace) -> Spli
         )
     workspace.reporter.note(
         "dataset",
+        metric=f"val/{splits.task.metric}",
+        maximize=splits.task.maximize,
         fingerprint=splits.fingerprint,
         label=splits.label,
         stand_in=splits.stand_in,
@@ -115,7 +119,7 @@ def _search(spec: SearchSpec, splits: Splits, workspace: Workspace) -> Result:
         folder=workspace.folder / "trials",
         reporter=workspace.reporter,
         should_stop=workspace.should_stop,
-        workers=workspace.workers,
+        workers=workspace.threads,
         history=workspace.history,
     )
     outcome = drive(
@@ -132,9 +136,7 @@ def _search(spec: SearchSpec, splits: Splits, workspace: Workspace) -> Result:
     if not spec.train:
         return found
     warm = evaluator.encoder_weights(outcome.architecture) if getattr(options, "final", "fresh") == "warm" else None
-    return (
-        found | _train(outcome.architecture, spec, splits, workspace, warm=warm) | {"search_seconds": found["seconds"]}
-    )
+    return found | _train(outcome.architecture, spec, splits, workspace, warm=warm)
 
 
 def _describe(outcome: Outcome, splits: Splits, seconds: float) -> Result:
@@ -154,7 +156,7 @@ def _describe(outcome: Outcome, splits: Splits, seconds: float) -> Result:
         "found": {"score": score, "key": outcome.architecture.key},
         "trials": len(outcome.trials),
         "trial_seconds": sum(record.seconds for record in outcome.trials),
-        "seconds": seconds,
+        "search_seconds": seconds,
         **_size(outcome.architecture, splits),
     }
 

@@ -130,8 +130,10 @@ def _told(folder: RunFolder, fields: Fields) -> Fields:
             told |= {"dataset_label": facts["label"]} | {name: facts[name] for name in _RESULT if name in facts}
         elif event.get("ev") == "note" and event.get("message") == "found":
             told |= _architecture(event["facts"]["architecture"])
+    trained = [event["facts"]["score"] for event in events if event.get("message") == "best"]
     done = [trial.score for trial in trials_of(events) if trial.status == "done" and trial.score is not None]
-    scores = [score for score in done if math.isfinite(score)]
+    # Once the architecture a search found is trained in full, its scores say more than those of short trials.
+    scores = [score for score in trained or done if isinstance(score, float) and math.isfinite(score)]
     if scores and "metric" in told:
         told["score"] = max(scores) if told.get("maximize", True) else min(scores)
     return told

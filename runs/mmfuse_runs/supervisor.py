@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -34,6 +35,8 @@ GRACE_S = 30.0
 LINE_POLL_S = 0.25
 STARTING_POLL_S = 0.1
 SILENT_S = 60.0
+SEAL_FROM_BYTES = 1 << 18
+"""A journal of this size takes longer to parse than HDF5 takes to load."""
 """A worker that shows no sign of life for so long gets a remark in ``waiting``; imports take 3 to 10 s."""
 _SIGNS_OF_LIFE = ("progress.json", "metrics.jsonl", "events.jsonl")
 _RESULT_FIELDS = (
@@ -95,6 +98,7 @@ class Supervisor:
             launch = self._read_launch()
             if self._await_slot(launch.device):
                 self._work(launch)
+                self._seal()
         except Unstartable as error:
             self._settle(Verdict(State.CRASHED, str(error)))
 
@@ -276,6 +280,14 @@ class Supervisor:
             self._state.move(State.RUNNING, waiting=None)
         elif (silent := time.time() - self._state.record["since"]) > SILENT_S:
             self._state.note(waiting=f"no sign of life from the worker for {silent // SILENT_S:.0f} min; see the log")
+
+    def _seal(self) -> None:
+        """Leave the columnar copy of a long journal to another process: it needs libraries this one must not load."""
+        try:
+            if (self._run / "metrics.jsonl").stat().st_size >= SEAL_FROM_BYTES:
+                os.posix_spawn(sys.executable, [sys.executable, "-m", "mmfuse_runs.seal", str(self._run)], os.environ)
+        except OSError as error:
+            say(f"metrics were not sealed: {error}")
 
     def _signs_of_life(self) -> dict[str, tuple[int, int]]:
         signs = {}
