@@ -18,7 +18,7 @@ from mmfuse_runs import inbox, launch
 from mmfuse_runs.atomic import write_json
 from mmfuse_runs.identity import ProcessIdentity
 from mmfuse_runs.inbox import Request, Verb
-from mmfuse_runs.states import LIVE, RESUMABLE, TERMINAL, Observation, State, advanced, observe, withdrawn
+from mmfuse_runs.states import LIVE, RESUMABLE, TERMINAL, Observation, State, advanced, observe, whole_record, withdrawn
 
 if TYPE_CHECKING:
     from mmfuse_runs.store import RunStore
@@ -104,6 +104,7 @@ def resume(
     with store.lock():
         record, seen = _look(store, run_id)
         _check_resumable(run_id, seen)
+        store.folder(run_id).launch()  # what cannot be started must not look queued
         now = time.time()
         if State(record["state"]) in LIVE:
             record = advanced(
@@ -243,10 +244,10 @@ def _senseless(run_id: str, verb: Verb, state: State) -> RunBusy:
 def _look(store: RunStore, run_id: str) -> tuple[dict[str, Any], Observation]:
     """What state.json says, and what that means. Content first: an older heartbeat would make a new state look lost."""
     folder = store.folder(run_id)
-    record = folder.state()
     try:
+        record = whole_record(folder.state())
         return record, observe(record, (folder.path / "state.json").stat().st_mtime)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise StoreError(f"state.json of run {run_id} cannot be used: {error}", "mmfuse doctor") from error
 
 

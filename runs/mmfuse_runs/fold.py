@@ -17,6 +17,7 @@ from mmfuse.errors import MmfuseError, StoreError
 from mmfuse_runs.folder import RunFolder, trials_of
 from mmfuse_runs.records import DEFAULTS, SETTLED, architecture_label
 from mmfuse_runs.states import LIVE, TERMINAL, State, observe
+from mmfuse_runs.wellformed import well_formed_json
 
 Fields = dict[str, Any]
 
@@ -62,7 +63,9 @@ def fold(folder: RunFolder, known: Mapping[str, Any] | None = None) -> Fields:
     if troubles:
         fields |= {"damaged": True, "reason": troubles[0]}
         fields.pop(SETTLED, None)
-    return {name: value for name, value in fields.items() if name not in DEFAULTS or value != DEFAULTS[name]}
+    told = {name: value for name, value in fields.items() if name not in DEFAULTS or value != DEFAULTS[name]}
+    document: Fields = well_formed_json(told)
+    return document
 
 
 def _identity(folder: RunFolder, fields: Fields) -> Fields:

@@ -40,7 +40,14 @@ class RunFolder:
 
     def launch(self) -> dict[str, Any]:
         """``launch.json``: how each attempt was started; no attempts before the first start."""
-        return self._read("launch.json", {"format": FORMAT, "attempts": []})
+        record = self._read("launch.json", {"format": FORMAT, "attempts": []})
+        attempts = record.get("attempts")
+        if not isinstance(attempts, list) or not all(isinstance(attempt, dict) for attempt in attempts):
+            raise StoreError(
+                f"launch.json of run {self.id} is damaged: it lists no attempts",
+                f"to go on without it: mv {self.path / 'launch.json'}{{,.bad}}",
+            )
+        return record
 
     def state(self) -> dict[str, Any]:
         """``state.json``: where the run is in its life."""
@@ -116,7 +123,7 @@ class RunFolder:
     def _checked(self, name: str, text: bytes) -> dict[str, Any]:
         try:
             record = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StoreError(
                 f"{name} of run {self.id} is damaged: {error}", f"look at {self.path / name}, or mmfuse doctor"
             ) from error

@@ -52,7 +52,7 @@ def start(
         if state["state"] != State.QUEUED or state["supervisor"] is not None:
             raise RunBusy(f"run {run_id} is {state['state']} and cannot be started", f"mmfuse runs show {run_id}")
         attempts = store.folder(run_id).launch()["attempts"]
-        if attempts and attempts[-1]["attempt"] == state["attempt"]:
+        if attempts and attempts[-1].get("attempt") == state["attempt"]:
             raise RunBusy(f"run {run_id} is already being started", f"mmfuse runs show {run_id}")
         before = attempts[-1] if attempts else {}
         attempt = {

@@ -26,7 +26,7 @@ from mmfuse_runs.inbox import Request, Verb
 from mmfuse_runs.index_event import append_index_event, index_lock
 from mmfuse_runs.slots import Line, NoSuchDevice, Slot, slots_for
 from mmfuse_runs.statefile import HEARTBEAT_S, StateFile, read_record, say
-from mmfuse_runs.states import LIVE, TRANSITIONS, State, withdrawn
+from mmfuse_runs.states import LIVE, TRANSITIONS, State, whole_record, withdrawn
 from mmfuse_runs.verdict import NOTHING, UNKNOWN, Asked, Exit, Verdict, judge
 from mmfuse_runs.workerprocess import Command, WorkerProcess, become_subreaper, reap_strays, start
 
@@ -35,9 +35,9 @@ GRACE_S = 30.0
 LINE_POLL_S = 0.25
 STARTING_POLL_S = 0.1
 SILENT_S = 60.0
+"""A worker that shows no sign of life for so long gets a remark in ``waiting``; imports take 3 to 10 s."""
 SEAL_FROM_BYTES = 1 << 18
 """A journal of this size takes longer to parse than HDF5 takes to load."""
-"""A worker that shows no sign of life for so long gets a remark in ``waiting``; imports take 3 to 10 s."""
 _SIGNS_OF_LIFE = ("progress.json", "metrics.jsonl", "events.jsonl")
 _RESULT_FIELDS = (
     "score",
@@ -122,9 +122,9 @@ class Supervisor:
         """Make the run ours, unless it is in another state or its supervisor may still live."""
         with index_lock(self._home):
             try:
-                record = read_record(self._run)
+                record = whole_record(read_record(self._run))
                 state, previous = State(record["state"]), ProcessIdentity.from_json(record["supervisor"])
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError) as error:
                 raise NotOurs(f"run {self._run.name} cannot be taken over: {error}") from error
             if state not in states:
                 raise NotOurs(f"run {self._run.name} is {state}")
@@ -283,8 +283,9 @@ class Supervisor:
 
     def _seal(self) -> None:
         """Leave the columnar copy of a long journal to another process: it needs libraries this one must not load."""
+        journal = self._run / "metrics.jsonl"
         try:
-            if (self._run / "metrics.jsonl").stat().st_size >= SEAL_FROM_BYTES:
+            if journal.exists() and journal.stat().st_size >= SEAL_FROM_BYTES:
                 os.posix_spawn(sys.executable, [sys.executable, "-m", "mmfuse_runs.seal", str(self._run)], os.environ)
         except OSError as error:
             say(f"metrics were not sealed: {error}")
