@@ -131,7 +131,7 @@ def _search(spec: SearchSpec, splits: Splits, workspace: Workspace) -> Result:
         expected=module.expected_trials(splits.task, options),
     )
     found = _describe(outcome, splits, time.monotonic() - began)
-    _write_json(workspace.folder / "artefacts" / "search.json", found)
+    _write_json(workspace.folder / "artefacts" / "search.json", found | {"stages": _by_stage(outcome)})
     workspace.reporter.note("found", architecture=outcome.architecture.to_json(), key=outcome.architecture.key)
     if not spec.train:
         return found
@@ -159,6 +159,14 @@ def _describe(outcome: Outcome, splits: Splits, seconds: float) -> Result:
         "search_seconds": seconds,
         **_size(outcome.architecture, splits),
     }
+
+
+def _by_stage(outcome: Outcome) -> dict[str, list[dict[str, Any]]]:
+    """The trials of each question of the search, by number."""
+    stages: dict[str, list[dict[str, Any]]] = {}
+    for record in outcome.trials:
+        stages.setdefault(record.architecture.stage, []).append(record.to_json())
+    return stages
 
 
 def _train(
