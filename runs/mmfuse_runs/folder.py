@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmfuse.errors import MmfuseError, StoreError
 from mmfuse.report import TrialRecord
 from mmfuse_runs.journal import JournalReader
+from mmfuse_runs.nonfinite import unspell
 from mmfuse_runs.tail import MetricsTable
 
 FORMAT = 1
 """Format number of the JSON files of a run folder; a newer one is refused."""
+
+
+_NUMBER = (int, float)
+_EXIT_KINDS: Mapping[str, tuple[type, ...]] = {
+    "attempt": (int,),
+    "result": (dict,),
+    "error": (dict,),
+    "exit_code": (int,),
+}
+_RESULT_KINDS: Mapping[str, tuple[type, ...]] = {
+    "score": _NUMBER,
+    "metric": (str,),
+    "maximize": (bool,),
+    "metrics": (dict,),
+    "architecture": (dict,),
+    "architecture_key": (str,),
+    "parameters": _NUMBER,
+    "macs": _NUMBER,
+    "checkpoint": (str,),
+    "fingerprint": (str,),
+    "stand_in": (bool,),
+    "dataset_label": (str,),
+    "epochs": _NUMBER,
+    "seconds": _NUMBER,
+    "trials": _NUMBER,
+}
+"""What ``exit.json`` may hold besides null."""
 
 
 class RunFolder:
@@ -64,7 +92,11 @@ class RunFolder:
 
     def exit(self) -> dict[str, Any] | None:
         """``exit.json``: the worker's last word; None before it."""
-        return self._read("exit.json", {}) or None
+        record = self._read("exit.json", {})
+        trouble = _trouble_in(record, _EXIT_KINDS) or _trouble_in(record.get("result") or {}, _RESULT_KINDS)
+        if trouble:
+            raise StoreError(f"exit.json of run {self.id} is damaged: {trouble}", "mmfuse doctor")
+        return record or None
 
     def events(self) -> list[dict[str, Any]]:
         """The rows of ``events.jsonl``, oldest first; lines that do not parse are skipped."""
@@ -136,6 +168,18 @@ class RunFolder:
                 "upgrade mmfuse",
             )
         return record
+
+
+def _trouble_in(record: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]]) -> str:
+    """The first value of another type than ``kinds`` say, in words; numbers may be spelled (``NaN``)."""
+    for name, kind in kinds.items():
+        value = record.get(name)
+        if value is not None and not isinstance(unspell(value), kind):
+            return f"its {name} is {value!r:.40}"
+    measured = unspell(record.get("metrics") or {})
+    return next(
+        (f"its {name} is {value!r:.40}" for name, value in measured.items() if not isinstance(value, _NUMBER)), ""
+    )
 
 
 def trials_of(events: Iterable[dict[str, Any]]) -> list[TrialRecord]:

@@ -26,10 +26,10 @@ def baselines(
     home: Home = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Queue the runs that the result of a search must beat: same data, seed and training, same number of trials.
+    """Queue what a search must be compared with.
 
-    M2-Mixer, random search over the same space, each single modality with the encoder that was found, and a linear
-    probe. They are tagged "baseline"; compare them with mmfuse runs compare.
+    On the same data, seed and training: M2-Mixer, each single modality with the encoder that was found, a linear probe,
+    and random search with as many trials. They are tagged "baseline"; put them side by side with mmfuse runs compare.
     """
     from mmfuse.spec import SearchSpec, spec_from_json
     from mmfuse_cli.specs import command_of
