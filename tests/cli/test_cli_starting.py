@@ -330,3 +330,12 @@ def test_a_command_is_loaded_only_once_and_under_its_name():
     from mmfuse_cli.main import MainGroup
 
     assert load("search", MainGroup.ENTRIES["search"]).name == "search"
+
+
+@pytest.mark.parametrize("command", [("search", "mixmas"), ("train", "unimodal")])
+def test_a_misspelled_device_is_a_usage_error_and_makes_no_run(mmfuse, launcher, store, command):
+    result = mmfuse(*command, "--dataset", "avmnist", "--device", "gpu", "--dry-run")
+
+    assert result.exit_code == 2
+    assert result.stderr == "error: no device is called 'gpu'\nhint:  known: auto, cpu, cuda, cuda:<index>\n"
+    assert store.records() == []

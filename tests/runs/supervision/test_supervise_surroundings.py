@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mmfuse.errors import StoreError
+from mmfuse.errors import BadSpec, StoreError
 from mmfuse_runs import control, launch
 from mmfuse_runs.atomic import write_json
 from mmfuse_runs.states import State
@@ -293,3 +293,26 @@ def test_a_reason_that_is_no_text_does_not_end_the_supervisor(house):
 
     assert house.wait(run) is State.STOPPED
     assert house.store.record(run).reason == "asked by cli: a\N{REPLACEMENT CHARACTER}b"
+
+
+def test_a_run_that_cannot_be_started_does_not_stay_in_the_line(house, monkeypatch):
+    run = house.create()
+    monkeypatch.setenv("MMFUSE_CPU_SLOTS", "many")
+
+    with pytest.raises(BadSpec, match="MMFUSE_CPU_SLOTS"):
+        launch.start(house.store, run)
+
+    assert house.state(run) is State.CRASHED
+    assert "MMFUSE_CPU_SLOTS" in house.record(run)["reason"]
+
+
+def test_a_working_folder_that_is_gone_does_not_keep_a_run_from_starting(house, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+
+    run = house.start("finish", until=State.FINISHED)
+
+    assert house.store.folder(run).launch()["attempts"][0]["cwd"] == str(house.store.home)
