@@ -160,13 +160,22 @@ def _ask(store: RunStore, run_id: str, request: Request) -> State:
         inbox.post(run, request._replace(attempt=int(record["attempt"])))
     except OSError as error:
         raise StoreError(f"run {run_id} cannot be asked to {request.verb}: {error.strerror}") from error
-    if seen.orphan:
-        adopt(store, run_id)
-    _nudge(store, run_id)
-    taken = _poll(lambda: _took_effect(store, run_id, request.verb), CONFIRM_S)
-    if not taken and ending:
+    if not _urge(store, run_id, request.verb) and ending:
         _withdraw(store, run_id, request, unclaimed=True)
     return _look(store, run_id)[1].state
+
+
+def _urge(store: RunStore, run_id: str, verb: Verb) -> bool:
+    """Have the request taken; whether it was. A run that is or just now becomes an orphan is adopted first."""
+    deadline = time.monotonic() + CONFIRM_S
+    taken = False
+    while not taken and time.monotonic() < deadline:
+        if _look(store, run_id)[1].orphan:
+            adopt(store, run_id)
+        _nudge(store, run_id)
+        _poll(lambda: _took_effect(store, run_id, verb) or _look(store, run_id)[1].orphan, deadline - time.monotonic())
+        taken = _took_effect(store, run_id, verb)
+    return taken
 
 
 def _took_effect(store: RunStore, run_id: str, verb: Verb) -> bool:
