@@ -28,7 +28,7 @@ demo: STAMP := $(shell date +%H%M%S)
 demo: install
 	$(BIN)/mmfuse search mixmas --dataset avmnist --preset small --name mixmas-$(STAMP)
 	$(BIN)/mmfuse train m2_mixer --dataset avmnist --name m2-mixer-$(STAMP) \
-		--set fit.epochs=12 --set fit.schedule=cosine --set fit.early_stopping=6
+		--set fit.epochs=12 --set fit.learning_rate=3e-3 --set fit.schedule=cosine --set fit.early_stopping=6
 	$(BIN)/mmfuse eval checkpoint mixmas-$(STAMP)
 	$(BIN)/mmfuse runs compare m2-mixer-$(STAMP) mixmas-$(STAMP)
 	@echo "look at both with: $(BIN)/mmfuse tui"

@@ -190,7 +190,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "small": {
         "space": {"size": "small", "dropout": 0.3},
         "benchmark": {"sample": 1500},
-        "fit": {"epochs": 12, "schedule": "cosine", "early_stopping": 6},
+        "fit": {"epochs": 12, "learning_rate": 3e-3, "schedule": "cosine", "early_stopping": 6},
     },
     "paper": {
         "space": {"size": "paper", "blocks": ["mlp", "hyper", "ramlp"]},
