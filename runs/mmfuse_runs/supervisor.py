@@ -108,7 +108,7 @@ class Supervisor:
         Raises:
             NotOurs: the run has ended or has a supervisor.
         """
-        self._claim(LIVE)
+        self._claim(LIVE, bereft=True)
         worker = self._orphan()
         if worker is None:
             last_word = self._last_word()
@@ -118,8 +118,11 @@ class Supervisor:
         self._watch(worker, before={})
         self._conclude(worker, oom_kills_before=None)
 
-    def _claim(self, states: frozenset[State]) -> None:
-        """Make the run ours, unless it is in another state or its supervisor may still live."""
+    def _claim(self, states: frozenset[State], *, bereft: bool = False) -> None:
+        """Make the run ours, unless it is in another state or its supervisor may still live.
+
+        A ``bereft`` run must have had one: an attempt that was queued just now belongs to the supervisor on its way.
+        """
         with index_lock(self._home):
             try:
                 record = whole_record(read_record(self._run))
@@ -128,6 +131,8 @@ class Supervisor:
                 raise NotOurs(f"run {self._run.name} cannot be taken over: {error}") from error
             if state not in states:
                 raise NotOurs(f"run {self._run.name} is {state}")
+            if bereft and previous is None:
+                raise NotOurs(f"run {self._run.name} has not been started yet")
             if previous is not None and not previous.gone():
                 raise NotOurs(f"run {self._run.name} already has a supervisor, process {previous.pid}")
             self._state = StateFile(self._run, record)

@@ -308,11 +308,11 @@ def test_export_markdown_escapes_bars(mmfuse, make_run):
 
 
 def test_export_latex_escapes_special_characters_and_has_rules(mmfuse, make_run):
-    make_run("finished", name="50%_of_$")
+    make_run("finished", name="50%_of_$ <|>")
 
     text = mmfuse("runs", "export", "-f", "latex").stdout
 
-    assert r"50\%\_of\_\$" in text
+    assert r"50\%\_of\_\$ \textless{}\textbar{}\textgreater{}" in text
     assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
     assert text.count("&") == 2 * text.splitlines()[2].count("&")
 

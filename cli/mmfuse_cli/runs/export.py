@@ -89,7 +89,8 @@ def as_json(records: Sequence[RunRecord]) -> str:
 
 def as_markdown(records: Sequence[RunRecord]) -> str:
     """A pipe table."""
-    lines = [_titles(records), ["---"] * len(_titles(records)), *_rows(records)]
+    titles = _titles(records)
+    lines = [titles, ["---"] * len(titles), *_rows(records)]
     return "".join(f"| {' | '.join(_markdown(cell) for cell in line)} |\n" for line in lines)
 
 
@@ -118,9 +119,9 @@ def _titles(records: Sequence[RunRecord]) -> list[str]:
 
 
 def _rows(records: Sequence[RunRecord]) -> list[list[str]]:
+    metrics = _metrics(records)
     return [
-        [_cell(getattr(record, fact)) for fact in FACTS]
-        + [_cell(record.metrics.get(name)) for name in _metrics(records)]
+        [_cell(getattr(record, fact)) for fact in FACTS] + [_cell(record.metrics.get(name)) for name in metrics]
         for record in records
     ]
 
@@ -151,6 +152,9 @@ _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     "\n": " ",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }

@@ -7,14 +7,18 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from mmfuse.errors import RunBusy
 from mmfuse_runs import control, inbox, launch
+from mmfuse_runs.atomic import write_json
 from mmfuse_runs.inbox import Request, Verb
 from mmfuse_runs.slots import Line
-from mmfuse_runs.states import State
+from mmfuse_runs.states import State, advanced
+from mmfuse_runs.store import RunStore
 
 
 def test_resume_makes_the_next_attempt_with_the_same_command(house):
@@ -89,6 +93,35 @@ def test_of_many_who_resume_at_once_one_wins(house):
     attempts = [item["attempt"] for item in house.store.folder(run).launch()["attempts"]]
     assert attempts == list(range(1, 2 + outcomes.count(0)))
     assert outcomes.count(0) >= 1 and set(outcomes) <= {0, 3}
+
+
+def test_whoever_settles_a_lost_run_leaves_the_attempt_alone_that_was_queued_meanwhile(house):
+    run = house.start("refuse", until=State.CRASHED)
+    record = advanced(house.record(run), State.QUEUED, at=time.time(), reason="resumed by somebody else")
+    write_json(house.path(run) / "state.json", record)
+
+    finished = subprocess.run(
+        [sys.executable, "-I", "-S", launch._SUPERVISE, house.path(run), "--adopt"], capture_output=True, text=True
+    )
+
+    assert "has not been started yet" in finished.stderr
+    assert house.record(run) == record
+
+
+def test_of_many_who_resume_a_lost_run_at_once_one_wins(house):
+    run = house.start("train", until=State.RUNNING)
+    worker = house.worker(run)
+    house.kill_supervisor(run)
+    worker.signal(signal.SIGKILL)
+    house.eventually(worker.gone)
+
+    with ThreadPoolExecutor(4) as people:
+        resumed = [people.submit(control.resume, RunStore(house.store.home), run) for _ in range(4)]
+        refusals = [done.exception() for done in resumed]
+
+    assert [type(refusal) for refusal in refusals if refusal] == [RunBusy] * 3
+    house.wait(run, State.RUNNING)
+    assert house.record(run)["attempt"] == 2
 
 
 def test_a_run_without_supervisor_is_an_orphan_keeps_its_slot_and_can_be_adopted(house, monkeypatch):
