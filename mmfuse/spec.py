@@ -72,6 +72,27 @@ class BenchmarkOptions(Options):
     """Candidates whose forward pass of one batch takes longer on this device are skipped; null sets no limit."""
 
 
+class TapBenchmarkOptions(Options):
+    """How MFAS trains a candidate: a small fusion network on the cached taps of frozen backbones."""
+
+    epochs: Annotated[int, Field(ge=1)] = 3
+    """Passes over the training taps per candidate (MFAS: 3); the best epoch's validation score counts, as published."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Samples per optimiser step (MFAS on AV-MNIST: 32)."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Adam's largest step size (MFAS: 1e-3)."""
+    final_learning_rate: Annotated[float, Field(ge=0)] = 1e-6
+    """Adam's smallest step size, at the end of each cosine cycle (MFAS: 1e-6)."""
+    cycle_epochs: Annotated[int, Field(ge=1)] = 1
+    """Epochs of the first cosine cycle (MFAS: 1), counted in whole steps."""
+    cycle_factor: Annotated[int, Field(ge=1)] = 2
+    """Each cosine cycle is this many times as long as the one before (MFAS: 2)."""
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    """L2 term of Adam (MFAS: 1e-4)."""
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the training split kept apart; only finalists are ever scored on it."""
+
+
 class _Spec(Options):
     format: Literal[1] = 1
     """Format number of this file; a newer one is refused."""
