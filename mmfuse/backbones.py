@@ -28,8 +28,13 @@ class BackboneChoice(Options):
 
     @property
     def architecture(self) -> Architecture:
-        """The backbone as a model of its own."""
-        return Architecture(self.family, self.params)
+        """The backbone as a model of its own, its parameters complete.
+
+        Raises:
+            UnknownName, BadSpec: when there is no such family, or its parameters are malformed.
+        """
+        params = parse_options(MODELS.declaration(self.family).Params, self.params, what=f"model {self.family}")
+        return Architecture(self.family, params.model_dump(mode="json"))
 
 
 def choose_backbones(modalities: Sequence[str], given: Mapping[str, BackboneChoice]) -> dict[str, BackboneChoice]:

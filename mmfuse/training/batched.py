@@ -177,6 +177,8 @@ class CandidateGroup(nn.Module):
                 state[f"cells.{level}.norm.bias"] = self.shift[level, mine]
                 state[f"cells.{level}.norm.running_mean"] = self.running_mean[level, mine]
                 state[f"cells.{level}.norm.running_var"] = self.running_var[level, mine]
+                # torch counts batches for running means that are not exponential; nothing here reads it.
+                state[f"cells.{level}.norm.num_batches_tracked"] = torch.tensor(0)
         if self.alphas is not None:
             state["alphas"] = self.alphas[: self.lengths[number], number]
         return {name: value.detach().clone().cpu() for name, value in state.items()}

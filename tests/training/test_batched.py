@@ -133,7 +133,7 @@ def test_a_group_of_the_same_candidates_is_the_same_to_the_bit() -> None:
 
 
 def test_the_best_epoch_is_the_first_of_the_highest_and_its_weights_are_kept() -> None:
-    chosen = candidates()
+    chosen = candidates(batchnorm=True, alphas=True)
 
     for candidate, result in zip(chosen, together(chosen), strict=True):
         assert result.score == max(result.scores)
