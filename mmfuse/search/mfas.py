@@ -85,6 +85,8 @@ class Options(OptionModel):
     """Temperature the schedule falls to (MFAS: 0.2, for its power rule)."""
     temperature_decay: Annotated[float, Field(gt=0)] = 4.0
     """Steps in which the temperature falls to about a third of the way (MFAS: 4)."""
+    exploration: Annotated[float, Field(ge=0)] = 0.0
+    """Standard deviations of the surrogate's doubt added to its prediction before a draw (MFAS: none)."""
     elites: Annotated[int, Field(ge=0)] = 5
     """Best networks so far that stay among the parents of the next step (MFAS: none)."""
     smoothing: Annotated[float, Field(ge=0, le=1)] = 0.5

@@ -27,7 +27,7 @@ from mmfuse.search.mfas import (
     tap_counts,
 )
 from mmfuse.search.mfas_ledger import Ledger
-from mmfuse.search.mfas_sampling import rank_correlation, sample, schedule_index, temperature
+from mmfuse.search.mfas_sampling import Floats, rank_correlation, sample, schedule_index, temperature
 from mmfuse.search.mfas_space import Chain, draw, everything, label, late_fusion, neighbours, size
 from mmfuse.search.surrogate import make_surrogate
 from mmfuse.spec import CHOICE_STAGE
@@ -69,6 +69,7 @@ class Study:
         self.networks = networks(task, options)
         self.ledger = Ledger(options.observations)
         self.control = Ledger(options.observations)
+        self._stages: dict[Chain, str] = {}  # where each chain had its best score
         self._sign = 1.0 if task.maximize else -1.0
         self._rng = rng
         self._observe = observe or _unheard
@@ -105,8 +106,9 @@ class Study:
                 self.require_scores()
                 drawn = self._draw(candidates, [self.ledger.value(chain) for chain in candidates], step)
             elif candidates:
-                predicted = dict(zip(candidates, self._surrogate.predict(candidates).mean.tolist(), strict=True))
-                drawn = self._draw(candidates, [predicted[chain] for chain in candidates], step)
+                prediction = self._surrogate.predict(candidates)
+                predicted = dict(zip(candidates, prediction.mean.tolist(), strict=True))
+                drawn = self._draw(candidates, prediction.mean + self.options.exploration * prediction.spread, step)
                 yield from self._measure(step, drawn, candidates=candidates, predicted=predicted)
             else:
                 continue  # every neighbour has been trained already
@@ -139,9 +141,11 @@ class Study:
             repeated = [chain for chain in chosen for _ in range(self.options.final_repeats)]
             yield from self._ask(repeated, stage=CHOICE_STAGE, ledger=held_out)
         self._announce(baselines, held_out)
+        if held_out.best(1):
+            return self._architecture(held_out.best(1)[0], stage=CHOICE_STAGE)
         # Without finalists, or where all of them failed, the earlier scores say which network is best.
-        winner, *_ = [*held_out.best(1), *self.ledger.best(1)]
-        return self._architecture(winner, stage=CHOICE_STAGE)
+        winner = self.ledger.best(1)[0]
+        return self._architecture(winner, stage=self._stages[winner])
 
     def _leaders(self, count: int | None = None) -> list[Chain]:
         """The best chains so far, each judged by its own score and, as far as the options say, by its kin's."""
@@ -191,7 +195,7 @@ class Study:
         """``chains`` without repeats and without those trained already, unless these are wanted."""
         return [chain for chain in self._listed(chains) if not (self.options.dedupe and chain in self.ledger)]
 
-    def _draw(self, candidates: Sequence[Chain], scores: Sequence[float], step: Step) -> list[Chain]:
+    def _draw(self, candidates: Sequence[Chain], scores: Sequence[float] | Floats, step: Step) -> list[Chain]:
         """Some of ``candidates``, by temperature."""
         drawn = sample(
             scores,
@@ -245,7 +249,11 @@ class Study:
     def _ask(self, chains: Sequence[Chain], *, stage: str, ledger: Ledger) -> Asking[None]:
         """Have every one of ``chains`` trained and enter the scores."""
         scores = yield [self._architecture(chain, stage=stage) for chain in chains]
-        ledger.add(chains, [self._sign * score for score in scores])
+        for chain, score in zip(chains, scores, strict=True):
+            worth = self._sign * score
+            if worth > max(ledger.scores(chain), default=-math.inf):
+                self._stages[chain] = stage
+            ledger.add([chain], [worth])
 
     def _baselines(self) -> dict[str, Chain]:
         """What the search has to beat, as far as this run knows it, by name."""
