@@ -16,7 +16,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mmfuse.backbones import BackboneChoice, check_backbone, choose_backbones, tap_widths
+from mmfuse.backbones import BackboneChoice, check_backbone, choose_backbones
+from mmfuse.backbones import tap_widths as widths_of  # a family that has tap_widths itself is a backbone
 from mmfuse.errors import BadSpec
 from mmfuse.models.tap_layout import TapLayout
 from mmfuse.options import Options
@@ -55,7 +56,7 @@ def layout_of(params: Params) -> TapLayout:
         UnknownName, BadSpec: when a backbone does not exist or has no taps.
     """
     chosen = choose_backbones(params.modalities, params.backbones)
-    return TapLayout(tuple(tap_widths(choice) for choice in chosen.values()))
+    return TapLayout(tuple(widths_of(choice) for choice in chosen.values()))
 
 
 def check(params: Params, task: Task) -> None:

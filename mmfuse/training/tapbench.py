@@ -29,7 +29,7 @@ from mmfuse.errors import BadSpec, MmfuseError
 from mmfuse.metrics import compute_metrics
 from mmfuse.models.assemble import build_model
 from mmfuse.models.cost import count_macs, count_parameters
-from mmfuse.models.mfas import FusionChain, Params
+from mmfuse.models.mfas import FusionChain, Params, check
 from mmfuse.options import parse_options
 from mmfuse.report import Reporter, TrialRecord
 from mmfuse.search.drive import Trial
@@ -106,8 +106,11 @@ class TapBenchmark:
             BadSpec: when candidates do not all fuse the same modalities.
         """
         prepared = self._prepare(trials[0].architecture)
-        groups = list(self._groups(trials))
-        for trial in trials:
+        wrong = {trial.number: reason for trial in trials if (reason := self._objection(trial))}
+        yield from (_failed(trial, wrong[trial.number]) for trial in trials if trial.number in wrong)
+        possible = [trial for trial in trials if trial.number not in wrong]
+        groups = list(self._groups(possible))
+        for trial in possible:
             self.reporter.trial(TrialRecord(trial.number, trial.architecture, trial.seed))
         for group, message in self._run(groups, prepared):
             kind, *content = message
@@ -180,6 +183,19 @@ class TapBenchmark:
             val=table.val.to(self.device),
             held_out=table.train.take(held_out).to(self.device) if len(held_out) else None,
         )
+
+    def _objection(self, trial: Trial) -> str:
+        """Why the candidate cannot be built, if so: it must not take its group with it."""
+        try:
+            check(parse_options(Params, self._whole(trial.architecture).params, what="model mfas"), self.task)
+        except MmfuseError as error:
+            return error.message
+        return ""
+
+    def _whole(self, architecture: Architecture) -> Architecture:
+        """The candidate with the backbones of this search, as a model of its own."""
+        given = {name: choice.model_dump() for name, choice in self.options.backbones.items()}
+        return Architecture("mfas", {**architecture.params, "backbones": given})
 
     def _groups(self, trials: Sequence[Trial]) -> Iterator[_Group]:
         """Trials of equal width, dropout, norm and balance together, in their order, in groups of even size."""
@@ -291,6 +307,8 @@ class TapBenchmark:
 
     def _with_cost(self, record: TrialRecord, prepared: _Prepared) -> TrialRecord:
         """With parameters and multiply-accumulates of the whole model, backbones up to the taps it reads included."""
+        if record.status != "done":
+            return record
         params = parse_options(Params, record.architecture.params, what="model mfas")
         layout = prepared.table.layout
         with torch.device("meta"):
@@ -303,9 +321,7 @@ class TapBenchmark:
 
     def _measure(self, architecture: Architecture, chain: FusionChain) -> tuple[int, int]:
         """Parameters and multiply-accumulates of the backbones as far as ``architecture`` needs them."""
-        given = {name: choice.model_dump() for name, choice in self.options.backbones.items()}
-        whole = Architecture("mfas", {**architecture.params, "backbones": given})
-        model = build_model(whole, self.task)
+        model = build_model(self._whole(architecture), self.task)
         sample = self.splits.val.take(torch.zeros(1, dtype=torch.long)).all().to("cpu")
         return count_parameters(model) - count_parameters(chain), count_macs(model, sample) - _chain_macs(chain)
 

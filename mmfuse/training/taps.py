@@ -14,6 +14,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -174,4 +175,5 @@ def _write(path: Path, arrays: Arrays) -> None:
     except OSError as error:  # a cache: the search goes on without it
         logger.warning("the taps could not be kept in %s: %s", path, error)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()

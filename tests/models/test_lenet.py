@@ -117,7 +117,7 @@ def test_a_modality_without_a_backbone_asks_for_one() -> None:
 def test_only_models_with_taps_can_be_backbones() -> None:
     with pytest.raises(BadSpec, match="mixmas declares no taps") as caught:
         tap_widths(BackboneChoice(family="mixmas"))
-    assert "lenet_audio, lenet_image" in caught.value.hint
+    assert caught.value.hint == "known: lenet_audio, lenet_image"
 
     with pytest.raises(UnknownName, match="no model named 'lenet'"):
         tap_widths(BackboneChoice(family="lenet"))
