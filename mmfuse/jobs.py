@@ -30,7 +30,7 @@ from mmfuse.search.drive import Outcome, drive
 from mmfuse.spec import CHOICE_STAGE, EvalSpec, SearchSpec, TrainSpec
 from mmfuse.training.backbones import BackboneLibrary
 from mmfuse.training.checkpoint import load_checkpoint
-from mmfuse.training.device import choose_device
+from mmfuse.training.device import choose_device, use_threads
 from mmfuse.training.fit import FitResult, fit
 from mmfuse.training.microbench import MicroBenchmark
 from mmfuse.training.seeding import derive_seed
@@ -44,8 +44,9 @@ Result = dict[str, Any]
 class Workspace:
     """Where a job works and whom it answers to.
 
-    ``history`` are the ended trials and ``fingerprint`` the data of earlier attempts at the same spec; ``workers`` is
-    how many search trials may run side by side on a CPU (the numbers do not depend on it).
+    ``history`` are the ended trials and ``fingerprint`` the data of earlier attempts at the same spec. ``threads`` is
+    what a training on the CPU computes with, and how many search trials run side by side there (whose numbers do not
+    depend on it).
     """
 
     folder: Path
@@ -53,7 +54,7 @@ class Workspace:
     reporter: Reporter
     should_stop: Callable[[], bool]
     device: str = "auto"
-    workers: int = 1
+    threads: int = 1
     history: tuple[TrialRecord, ...] = ()
     fingerprint: str | None = None
     run: str = ""
@@ -68,6 +69,7 @@ def run(spec: SearchSpec | TrainSpec | EvalSpec, workspace: Workspace) -> Result
         MmfuseError: when the spec, the data or the training fails.
     """
     began = time.monotonic()
+    use_threads(workspace.threads)
     splits = _load(spec, workspace)
     if isinstance(spec, SearchSpec):
         result = _search(spec, splits, workspace)
@@ -98,6 +100,8 @@ def _load(spec: SearchSpec | TrainSpec | EvalSpec, workspace: Workspace) -> Spli
         )
     workspace.reporter.note(
         "dataset",
+        metric=f"val/{splits.task.metric}",
+        maximize=splits.task.maximize,
         fingerprint=splits.fingerprint,
         label=splits.label,
         stand_in=splits.stand_in,
@@ -125,7 +129,7 @@ def _search(spec: SearchSpec, splits: Splits, workspace: Workspace) -> Result:
         expected=module.expected_trials(splits.task, options),
     )
     found = _describe(outcome, splits, time.monotonic() - began)
-    _write_json(workspace.folder / "artefacts" / "search.json", found)
+    _write_json(workspace.folder / "artefacts" / "search.json", found | {"stages": _by_stage(outcome)})
     workspace.reporter.note("found", architecture=outcome.architecture.to_json(), key=outcome.architecture.key)
     if not spec.train:
         return found
@@ -135,7 +139,7 @@ def _search(spec: SearchSpec, splits: Splits, workspace: Workspace) -> Result:
     elif getattr(options, "final", "fresh") == "warm":
         warm = evaluator.encoder_weights(outcome.architecture)
     trained = _train(architecture, spec, splits, workspace, warm=warm)
-    return found | trained | {"search_seconds": found["seconds"]}
+    return found | trained
 
 
 def _micro_benchmark(options: Any, spec: SearchSpec, splits: Splits, workspace: Workspace) -> MicroBenchmark:
@@ -147,7 +151,7 @@ def _micro_benchmark(options: Any, spec: SearchSpec, splits: Splits, workspace: 
         folder=workspace.folder / "trials",
         reporter=workspace.reporter,
         should_stop=workspace.should_stop,
-        workers=workspace.workers,
+        workers=workspace.threads,
         history=workspace.history,
     )
 
@@ -162,7 +166,7 @@ def _tap_benchmark(options: Any, spec: SearchSpec, splits: Splits, workspace: Wo
         data_root=workspace.data_root,
         reporter=workspace.reporter,
         should_stop=workspace.should_stop,
-        workers=workspace.workers,
+        workers=workspace.threads,
     )
 
 
@@ -194,9 +198,17 @@ def _describe(outcome: Outcome, splits: Splits, seconds: float) -> Result:
         "found": {"score": score, "key": outcome.architecture.key},
         "trials": len(outcome.trials),
         "trial_seconds": sum(record.seconds for record in outcome.trials),
-        "seconds": seconds,
+        "search_seconds": seconds,
         **_size(outcome.architecture, splits),
     }
+
+
+def _by_stage(outcome: Outcome) -> dict[str, list[dict[str, Any]]]:
+    """The trials of each question of the search, by number."""
+    stages: dict[str, list[dict[str, Any]]] = {}
+    for record in outcome.trials:
+        stages.setdefault(record.architecture.stage, []).append(record.to_json())
+    return stages
 
 
 def _train(

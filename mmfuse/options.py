@@ -39,11 +39,21 @@ def parse_options(model: type[AnyOptions], values: Mapping[str, Any], *, what: s
 
 
 def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``overrides`` laid over it, dictionary by dictionary; neither is changed."""
+    """``base`` with ``overrides`` laid over it, dictionary by dictionary; neither is changed.
+
+    A dictionary that names another ``block`` replaces the one below: parameters of one block mean nothing to another.
+    """
     merged = dict(base)
     for key, value in overrides.items():
         below = merged.get(key)
-        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        if (
+            isinstance(below, Mapping)
+            and isinstance(value, Mapping)
+            and value.get("block") in (None, below.get("block"))
+        ):
+            merged[key] = merge(below, value)
+        else:
+            merged[key] = value
     return merged
 
 

@@ -119,4 +119,4 @@ def _imports_numeric(statement: ast.stmt) -> bool:
 DATASETS = Registry("dataset", "mmfuse.data", ("TASK", "Options", "load", "prepare"))
 BLOCKS = Registry("mixer block", "mmfuse.models.blocks", ("Params", "ACCEPTS", "check", "build"))
 MODELS = Registry("model", "mmfuse.models", ("Params", "build"))
-SEARCHES = Registry("search", "mmfuse.search", ("Options", "search"))
+SEARCHES = Registry("search", "mmfuse.search", ("Options", "search", "expected_trials"))

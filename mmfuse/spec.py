@@ -267,7 +267,8 @@ def resolve_train(
     """
     declaration = MODELS.declaration(family)
     values, data, fit = _settle(MODELS, family, preset, settings)
-    resolved = parse_options(declaration.Params, merge(params or {}, values), what=f"model {family}")
+    base = merge(_defaults(declaration.Params), params or {})
+    resolved = parse_options(declaration.Params, merge(base, values), what=f"model {family}")
     check = getattr(declaration, "check", None)
     if check is not None:
         check(resolved, task_of(dataset))
@@ -294,6 +295,12 @@ def task_of(dataset: str) -> Task:
     """The dataset's task, without loading data."""
     task: Task = DATASETS.declaration(dataset).TASK
     return task
+
+
+def _defaults(model: type[Options]) -> dict[str, Any]:
+    """The defaults of ``model``, so that a setting reaches one parameter of a block and leaves its others alone."""
+    fields = model.model_fields.items()
+    return {name: field.get_default(call_default_factory=True) for name, field in fields if not field.is_required()}
 
 
 def _settle(

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -233,7 +233,7 @@ def _keywords(function: Callable[..., Any], words: list[str], dataset: str) -> d
     Raises:
         UnknownName, BadSpec: for an option it does not take, one without a value, or one that is missing.
     """
-    parameters = _parameters(function)
+    parameters, takes = _parameters(function), get_type_hints(function)
     usage = _ways_to_build(parameters, dataset)
     given: dict[str, Any] = {}
     pairs = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
@@ -243,7 +243,7 @@ def _keywords(function: Callable[..., Any], words: list[str], dataset: str) -> d
             raise unknown_name(f"option of data build {dataset}", flag, [f"--{known}" for known in parameters])
         if value is None:
             raise BadSpec(f"{flag} needs a value", usage)
-        given[name] = _converted(value, parameters[name], flag)
+        given[name] = _converted(value, takes[name], flag)
     missing = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
     absent = [f"--{name.replace('_', '-')}" for name in missing if name not in given]
     if absent:
@@ -255,13 +255,12 @@ def _ways_to_build(parameters: Mapping[str, inspect.Parameter], dataset: str) ->
     return " ".join(("mmfuse data build", dataset, *(_flag(name, each) for name, each in parameters.items())))
 
 
-def _converted(value: str, parameter: inspect.Parameter, flag: str) -> Any:
-    annotation = str(parameter.annotation)
-    if "Path" in annotation:
-        return Path(value).expanduser()
-    if annotation != "int":
-        return value
+def _converted(value: str, annotation: Any, flag: str) -> Any:
+    """``value`` as what the parameter takes: a path, a number, one of a few words."""
+    from pydantic import TypeAdapter, ValidationError
+
     try:
-        return int(value)
-    except ValueError:
-        raise BadSpec(f"{flag} takes a whole number, got '{value}'") from None
+        converted = TypeAdapter(annotation).validate_python(value)
+    except ValidationError as error:
+        raise BadSpec(f"{flag}: {error.errors()[0]['msg'].lower()}, got '{value}'") from None
+    return converted.expanduser() if isinstance(converted, Path) else converted

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mmfuse_cli.follow import Ending
 from mmfuse_cli.render import error, out_json, out_painted, say
 from mmfuse_cli.table import Column, draw
-from mmfuse_runs.records import architecture_label
+from mmfuse_runs.records import architecture_label, encoders_label
 from mmfuse_tui.wording import count, number, span
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def result_rows(folder: RunFolder, result: Mapping[str, Any]) -> list[dict[str, 
     """Metrics and cost of a finished run, a row each; the dataset's label says when it is a stand-in."""
     rows: dict[str, str] = {"dataset": str(result.get("dataset_label") or "")}
     rows["architecture"] = architecture_label(result.get("architecture"))
+    rows["encoders"] = encoders_label(result.get("architecture"))
     rows |= {name: number(_number(value)) for name, value in sorted((result.get("metrics") or {}).items())}
     if result.get("metric") and result.get("score") is not None:
         rows[str(result["metric"])] = number(_number(result["score"]))

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
+from mmfuse.errors import BadSpec
 from mmfuse_cli import complete
+
+DeviceName = TypeVar("DeviceName", bound=str | None)
+
+
+def _known_device(device: DeviceName) -> DeviceName:
+    """Refuse a misspelled device before there is a run of it."""
+    from mmfuse_runs.slots import NoSuchDevice, check_device
+
+    if device is not None:
+        try:
+            check_device(device)
+        except NoSuchDevice as error:
+            sentence, _, hint = str(error).partition("; ")
+            raise BadSpec(sentence, hint) from error
+    return device
+
 
 Home = Annotated[
     str | None,
@@ -49,7 +66,11 @@ Settings = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Root of all random numbers of the run.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", callback=_known_device)]
+NextDevice = Annotated[
+    str | None,
+    typer.Option("--device", help="auto, cpu, cuda or cuda:N [as before].", callback=_known_device),
+]
 Name = Annotated[str, typer.Option("--name", help="A name to find the run by.")]
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", help="A tag; may be repeated.", metavar="TAG", autocompletion=complete.tags)

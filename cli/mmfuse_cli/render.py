@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from mmfuse_runs.wellformed import well_formed
 from mmfuse_tui.clean import clean, neutralise, strip_ansi
 
 SCHEMA = 1
@@ -85,7 +86,8 @@ def out_painted(lines: list[str]) -> None:
 
 def out_json(answer: Mapping[str, Any]) -> None:
     """Write ``answer`` as JSON, its schema version first; numbers JSON does not know are spelled as in journals."""
-    print(json.dumps({"schema": SCHEMA, **spelled(answer)}, indent=2, ensure_ascii=False), file=sys.stdout)
+    text = json.dumps({"schema": SCHEMA, **spelled(answer)}, indent=2, ensure_ascii=False)
+    print(well_formed(text), file=sys.stdout)
 
 
 def spelled(value: Any) -> Any:

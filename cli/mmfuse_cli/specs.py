@@ -7,8 +7,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from pydantic import BaseModel
+
+from mmfuse.errors import BadSpec, UnknownName
 from mmfuse.registry import DATASETS, MODELS, SEARCHES, Registry
-from mmfuse.spec import EvalSpec, FitOptions, SearchSpec, TrainSpec
+from mmfuse.spec import EvalSpec, FitOptions, SearchSpec, TrainSpec, resolve_search
 from mmfuse_cli.declared import options_model
 
 Spec: TypeAlias = SearchSpec | TrainSpec | EvalSpec
@@ -34,17 +37,67 @@ def all_settings(spec: SearchSpec | TrainSpec) -> list[str]:
 
 
 def command_of(spec: Spec) -> str:
-    """The shell command that starts a run of the same spec, with no more settings than needed."""
+    """The shell command that starts a run of the same spec, with no more settings than needed.
+
+    Raises:
+        BadSpec: settings cannot spell the spec (they add to what a preset says and take nothing away).
+    """
     if isinstance(spec, EvalSpec):
         words = ["eval", "checkpoint", spec.source or spec.checkpoint, "--split", spec.split]
         return shlex.join(["mmfuse", *words, *_set(_changed(spec.data, DATASETS, spec.dataset), "data.")])
     if isinstance(spec, SearchSpec):
-        words, own = ["search", spec.search], _changed(spec.options, SEARCHES, spec.search)
+        words, settings = ["search", spec.search], _search_settings(spec)
     else:
-        words, own = ["train", spec.family], _changed(spec.params, MODELS, spec.family)
-    fit = _difference(spec.fit.model_dump(mode="json"), FitOptions().model_dump(mode="json"))
-    settings = [*_set(own), *_set(_changed(spec.data, DATASETS, spec.dataset), "data."), *_set(fit, "fit.")]
+        own, fit = _changed(spec.params, MODELS, spec.family), _difference(_dump(spec.fit), _dump(FitOptions()))
+        data = _changed(spec.data, DATASETS, spec.dataset)
+        words, settings = ["train", spec.family], [*_set(own), *_set(data, "data."), *_set(fit, "fit.")]
     return shlex.join(["mmfuse", *words, "--dataset", spec.dataset, *_switches(spec), *settings])
+
+
+def _search_settings(spec: SearchSpec) -> list[str]:
+    """Preset and settings that give the spec again, as few as possible.
+
+    A preset is always named: which one is taken without `--preset` depends on the machine.
+    """
+    presets = getattr(SEARCHES.declaration(spec.search), "PRESETS", {})
+    candidates = [_settings_beside(spec, name, presets[name]) for name in presets] or [_settings_beside(spec, None, {})]
+    exact = [words for words, same in candidates if same]
+    if not exact:
+        raise BadSpec("the settings of this search cannot be spelled as a command", "mmfuse runs rerun RUN")
+    return min(exact, key=len)
+
+
+def _settings_beside(spec: SearchSpec, name: str | None, preset: Mapping[str, Any]) -> tuple[list[str], bool]:
+    """The settings in which ``spec`` differs from a preset, as words, and whether they give exactly ``spec``."""
+    own = {key: value for key, value in preset.items() if key not in ("fit", "data")}
+    parts = (
+        ("", spec.options, options_model(SEARCHES.declaration(spec.search)), own),
+        ("data.", spec.data, options_model(DATASETS.declaration(spec.dataset)), preset.get("data", {})),
+        ("fit.", _dump(spec.fit), FitOptions, preset.get("fit", {})),
+    )
+    changes = [
+        assignment
+        for prefix, values, model, given in parts
+        for assignment in _assignments(_difference(values, _dump(model.model_validate(given))), prefix)
+    ]
+    try:
+        again = resolve_search(
+            spec.search,
+            spec.dataset,
+            preset=name,
+            settings=changes,
+            seed=spec.seed,
+            train=spec.train,
+            test=spec.test,
+        )
+    except (BadSpec, UnknownName):
+        return [], False
+    chosen = ["--preset", name] if name else []
+    return [*chosen, *(word for change in changes for word in ("--set", change))], again == spec
+
+
+def _dump(options: BaseModel) -> dict[str, Any]:
+    return options.model_dump(mode="json")
 
 
 def _switches(spec: SearchSpec | TrainSpec) -> list[str]:

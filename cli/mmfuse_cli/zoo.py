@@ -82,10 +82,13 @@ def _entry(registry: Registry, name: str) -> dict[str, Any]:
 
 
 def _show_one(kind: Kind, name: str, *, json: bool) -> None:
+    from mmfuse.spec import FitOptions
     from mmfuse_cli.declared import declared_options, options_model
 
     declaration = _registry(kind).declaration(name)
     options = [vars(option) for option in declared_options(options_model(declaration))]
+    if kind in (Kind.MODELS, Kind.SEARCHES):
+        options += [vars(option) | {"key": f"fit.{option.key}"} for option in declared_options(FitOptions)]
     presets = dict(getattr(declaration, "PRESETS", {}))
     if json:
         out_json(

@@ -57,7 +57,7 @@ def fetch(remote: Remote, folder: Path, *, progress: Progress = silent) -> Path:
         part = path.with_name(f"{path.name}.part").open("ab+")
     except OSError as error:
         raise DataMissing(
-            f"{folder} cannot be written: {error.strerror}", "choose another place with --data"
+            f"{folder} cannot be written: {error.strerror}", "choose another place with --data-root"
         ) from error
     with part:
         fcntl.flock(part, fcntl.LOCK_EX)

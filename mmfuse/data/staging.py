@@ -26,7 +26,7 @@ def staged(folder: Path) -> Iterator[Path | None]:
         lock = folder.with_name(f".{folder.name}.lock").open("a")
     except OSError as error:
         raise DataMissing(
-            f"{folder} does not exist and cannot be made: {error.strerror}", "choose another place with --data"
+            f"{folder} does not exist and cannot be made: {error.strerror}", "choose another place with --data-root"
         ) from error
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

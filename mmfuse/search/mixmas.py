@@ -31,6 +31,7 @@ from mmfuse.errors import BadSpec
 from mmfuse.options import Options as OptionModel
 from mmfuse.search.choose import Choice, rank
 from mmfuse.search.drive import Search
+from mmfuse.search.space import PRESETS as PRESETS
 from mmfuse.search.space import Space, SpaceOptions
 from mmfuse.spec import BenchmarkOptions
 from mmfuse.task import Task
@@ -52,17 +53,6 @@ class Options(OptionModel):
     """Full training starts from new weights, or (as in the release) from those of the encoders' own trials."""
     benchmark: BenchmarkOptions = BenchmarkOptions()
     """How each candidate is trained and scored."""
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "small": {},
-    "paper": {
-        "space": {"size": "paper", "blocks": ["mlp", "hyper", "ramlp"]},
-        "benchmark": {"sample": 1000, "learning_rate": 1e-4},
-        "fit": {"epochs": 300, "learning_rate": 1e-4, "early_stopping": 10},
-    },
-}
-"""``small`` (the default) finishes in minutes on a CPU; ``paper`` has the sizes and schedule of the release."""
 
 
 def check(task: Task, options: Options) -> None:

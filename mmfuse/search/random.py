@@ -7,7 +7,7 @@ search here is compared with it at the same number of trainings.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from mmfuse.errors import BadSpec
 from mmfuse.options import Options as OptionModel
 from mmfuse.search.choose import rank
 from mmfuse.search.drive import Search
+from mmfuse.search.space import PRESETS as PRESETS
 from mmfuse.search.space import Space, SpaceOptions
 from mmfuse.spec import BenchmarkOptions
 from mmfuse.task import Task
@@ -32,17 +33,6 @@ class Options(OptionModel):
     """The candidates; the same space as MixMAS's."""
     benchmark: BenchmarkOptions = BenchmarkOptions()
     """How each candidate is trained and scored."""
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "small": {},
-    "paper": {
-        "space": {"size": "paper", "blocks": ["mlp", "hyper", "ramlp"]},
-        "benchmark": {"sample": 1000, "learning_rate": 1e-4},
-        "fit": {"epochs": 300, "learning_rate": 1e-4, "early_stopping": 10},
-    },
-}
-"""The same sizes and schedules as MixMAS's presets."""
 
 
 def check(task: Task, options: Options) -> None:

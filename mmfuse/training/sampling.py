@@ -36,10 +36,10 @@ def formula_size(population: int, *, z: float = 1.96, share: float = 0.5, error:
 
 
 def sample_size(wanted: int | float | str, population: int) -> int:
-    """The number of samples that ``formula``, ``all``, a share below 1 or a number stands for.
+    """The number of samples that ``formula``, ``all``, a share below 1 or a number stands for, at most all of them.
 
     Raises:
-        BadSpec: for a number that is not positive or exceeds the population.
+        BadSpec: for a number that is not positive.
     """
     if wanted == "formula":
         return formula_size(population)
@@ -49,12 +49,7 @@ def sample_size(wanted: int | float | str, population: int) -> int:
         raise BadSpec(
             f"a sample of {wanted} makes no sense", "use formula, all, a share below 1 or a number of samples"
         )
-    size = math.ceil(wanted * population) if wanted < 1 else int(wanted)
-    if size > population:
-        raise BadSpec(
-            f"a sample of {size} was asked for, but the split holds {population}", "use all, or a smaller number"
-        )
-    return size
+    return math.ceil(wanted * population) if wanted < 1 else min(int(wanted), population)
 
 
 def draw_sample(

@@ -18,7 +18,7 @@ from mmfuse_runs import inbox, launch
 from mmfuse_runs.atomic import write_json
 from mmfuse_runs.identity import ProcessIdentity
 from mmfuse_runs.inbox import Request, Verb
-from mmfuse_runs.states import LIVE, RESUMABLE, TERMINAL, Observation, State, advanced, observe, withdrawn
+from mmfuse_runs.states import LIVE, RESUMABLE, TERMINAL, Observation, State, advanced, observe, whole_record, withdrawn
 
 if TYPE_CHECKING:
     from mmfuse_runs.store import RunStore
@@ -104,6 +104,7 @@ def resume(
     with store.lock():
         record, seen = _look(store, run_id)
         _check_resumable(run_id, seen)
+        store.folder(run_id).launch()  # what cannot be started must not look queued
         now = time.time()
         if State(record["state"]) in LIVE:
             record = advanced(
@@ -159,13 +160,22 @@ def _ask(store: RunStore, run_id: str, request: Request) -> State:
         inbox.post(run, request._replace(attempt=int(record["attempt"])))
     except OSError as error:
         raise StoreError(f"run {run_id} cannot be asked to {request.verb}: {error.strerror}") from error
-    if seen.orphan:
-        adopt(store, run_id)
-    _nudge(store, run_id)
-    taken = _poll(lambda: _took_effect(store, run_id, request.verb), CONFIRM_S)
-    if not taken and ending:
+    if not _urge(store, run_id, request.verb) and ending:
         _withdraw(store, run_id, request, unclaimed=True)
     return _look(store, run_id)[1].state
+
+
+def _urge(store: RunStore, run_id: str, verb: Verb) -> bool:
+    """Have the request taken; whether it was. A run that is or just now becomes an orphan is adopted first."""
+    deadline = time.monotonic() + CONFIRM_S
+    taken = False
+    while not taken and time.monotonic() < deadline:
+        if _look(store, run_id)[1].orphan:
+            adopt(store, run_id)
+        _nudge(store, run_id)
+        _poll(lambda: _took_effect(store, run_id, verb) or _look(store, run_id)[1].orphan, deadline - time.monotonic())
+        taken = _took_effect(store, run_id, verb)
+    return taken
 
 
 def _took_effect(store: RunStore, run_id: str, verb: Verb) -> bool:
@@ -243,10 +253,10 @@ def _senseless(run_id: str, verb: Verb, state: State) -> RunBusy:
 def _look(store: RunStore, run_id: str) -> tuple[dict[str, Any], Observation]:
     """What state.json says, and what that means. Content first: an older heartbeat would make a new state look lost."""
     folder = store.folder(run_id)
-    record = folder.state()
     try:
+        record = whole_record(folder.state())
         return record, observe(record, (folder.path / "state.json").stat().st_mtime)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise StoreError(f"state.json of run {run_id} cannot be used: {error}", "mmfuse doctor") from error
 
 

@@ -17,6 +17,7 @@ from mmfuse.errors import MmfuseError, StoreError
 from mmfuse_runs.folder import RunFolder, trials_of
 from mmfuse_runs.records import DEFAULTS, SETTLED, architecture_label
 from mmfuse_runs.states import LIVE, TERMINAL, State, observe
+from mmfuse_runs.wellformed import well_formed_json
 
 Fields = dict[str, Any]
 
@@ -62,7 +63,9 @@ def fold(folder: RunFolder, known: Mapping[str, Any] | None = None) -> Fields:
     if troubles:
         fields |= {"damaged": True, "reason": troubles[0]}
         fields.pop(SETTLED, None)
-    return {name: value for name, value in fields.items() if name not in DEFAULTS or value != DEFAULTS[name]}
+    told = {name: value for name, value in fields.items() if name not in DEFAULTS or value != DEFAULTS[name]}
+    document: Fields = well_formed_json(told)
+    return document
 
 
 def _identity(folder: RunFolder, fields: Fields) -> Fields:
@@ -130,8 +133,10 @@ def _told(folder: RunFolder, fields: Fields) -> Fields:
             told |= {"dataset_label": facts["label"]} | {name: facts[name] for name in _RESULT if name in facts}
         elif event.get("ev") == "note" and event.get("message") == "found":
             told |= _architecture(event["facts"]["architecture"])
+    trained = [event["facts"]["score"] for event in events if event.get("message") == "best"]
     done = [trial.score for trial in trials_of(events) if trial.status == "done" and trial.score is not None]
-    scores = [score for score in done if math.isfinite(score)]
+    # Once the architecture a search found is trained in full, its scores say more than those of short trials.
+    scores = [score for score in trained or done if isinstance(score, float) and math.isfinite(score)]
     if scores and "metric" in told:
         told["score"] = max(scores) if told.get("maximize", True) else min(scores)
     return told

@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from mmfuse.errors import MmfuseError, StoreError
 from mmfuse.report import TrialRecord
 from mmfuse_runs.journal import JournalReader
+from mmfuse_runs.nonfinite import unspell
 from mmfuse_runs.tail import MetricsTable
 
 FORMAT = 1
 """Format number of the JSON files of a run folder; a newer one is refused."""
+
+
+_NUMBER = (int, float)
+_EXIT_KINDS: Mapping[str, tuple[type, ...]] = {
+    "attempt": (int,),
+    "result": (dict,),
+    "error": (dict,),
+    "exit_code": (int,),
+}
+_RESULT_KINDS: Mapping[str, tuple[type, ...]] = {
+    "score": _NUMBER,
+    "metric": (str,),
+    "maximize": (bool,),
+    "metrics": (dict,),
+    "architecture": (dict,),
+    "architecture_key": (str,),
+    "parameters": _NUMBER,
+    "macs": _NUMBER,
+    "checkpoint": (str,),
+    "fingerprint": (str,),
+    "stand_in": (bool,),
+    "dataset_label": (str,),
+    "epochs": _NUMBER,
+    "seconds": _NUMBER,
+    "trials": _NUMBER,
+}
+"""What ``exit.json`` may hold besides null."""
 
 
 class RunFolder:
@@ -40,7 +69,14 @@ class RunFolder:
 
     def launch(self) -> dict[str, Any]:
         """``launch.json``: how each attempt was started; no attempts before the first start."""
-        return self._read("launch.json", {"format": FORMAT, "attempts": []})
+        record = self._read("launch.json", {"format": FORMAT, "attempts": []})
+        attempts = record.get("attempts")
+        if not isinstance(attempts, list) or not all(isinstance(attempt, dict) for attempt in attempts):
+            raise StoreError(
+                f"launch.json of run {self.id} is damaged: it lists no attempts",
+                f"to go on without it: mv {self.path / 'launch.json'}{{,.bad}}",
+            )
+        return record
 
     def state(self) -> dict[str, Any]:
         """``state.json``: where the run is in its life."""
@@ -57,7 +93,11 @@ class RunFolder:
 
     def exit(self) -> dict[str, Any] | None:
         """``exit.json``: the worker's last word; None before it."""
-        return self._read("exit.json", {}) or None
+        record = self._read("exit.json", {})
+        trouble = _trouble_in(record, _EXIT_KINDS) or _trouble_in(record.get("result") or {}, _RESULT_KINDS)
+        if trouble:
+            raise StoreError(f"exit.json of run {self.id} is damaged: {trouble}", "mmfuse doctor")
+        return record or None
 
     def events(self) -> list[dict[str, Any]]:
         """The rows of ``events.jsonl``, oldest first; lines that do not parse are skipped."""
@@ -68,7 +108,17 @@ class RunFolder:
         return trials_of(self.events())
 
     def metrics(self) -> MetricsTable:
-        """The numbers of ``metrics.jsonl`` so far; `MetricsTable.poll` follows the file."""
+        """The numbers of ``metrics.jsonl`` so far; `MetricsTable.poll` follows the file.
+
+        Read from the sealed copy where there is one of the same journal, in a tenth of the time.
+        """
+        if (self.path / "sealed.h5").is_file():
+            from mmfuse_runs.seal import unseal
+
+            with suppress(StoreError):
+                sealed = unseal(self)
+                if sealed is not None:
+                    return sealed
         table = MetricsTable(self.path / "metrics.jsonl")
         table.poll()
         return table
@@ -116,7 +166,7 @@ class RunFolder:
     def _checked(self, name: str, text: bytes) -> dict[str, Any]:
         try:
             record = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StoreError(
                 f"{name} of run {self.id} is damaged: {error}", f"look at {self.path / name}, or mmfuse doctor"
             ) from error
@@ -129,6 +179,18 @@ class RunFolder:
                 "upgrade mmfuse",
             )
         return record
+
+
+def _trouble_in(record: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]]) -> str:
+    """The first value of another type than ``kinds`` say, in words; numbers may be spelled (``NaN``)."""
+    for name, kind in kinds.items():
+        value = record.get(name)
+        if value is not None and not isinstance(unspell(value), kind):
+            return f"its {name} is {value!r:.40}"
+    measured = unspell(record.get("metrics") or {})
+    return next(
+        (f"its {name} is {value!r:.40}" for name, value in measured.items() if not isinstance(value, _NUMBER)), ""
+    )
 
 
 def trials_of(events: Iterable[dict[str, Any]]) -> list[TrialRecord]:

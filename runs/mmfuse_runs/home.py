@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mmfuse.errors import StoreError
+
 HOME_VARIABLE = "MMFUSE_HOME"
 DATA_VARIABLE = "MMFUSE_DATA"
 
@@ -13,13 +15,16 @@ def resolve_home(option: str | None = None) -> Path:
     """The store's folder: ``--home``, else $MMFUSE_HOME, else ./.mmfuse if there, else the user's data folder.
 
     Never ./runs, which in a checkout is code. The folder need not exist.
+
+    Raises:
+        StoreError: a relative path, while the working folder has been removed.
     """
     chosen = option or os.environ.get(HOME_VARIABLE)
     if chosen:
         return _absolute(chosen)
-    local = Path.cwd() / ".mmfuse"
+    local = Path(".mmfuse")
     if local.is_dir():
-        return local
+        return local.absolute()
     import platformdirs  # here, because most calls are answered above and it takes a moment to load
 
     return Path(platformdirs.user_data_dir("mmfuse", appauthor=False))
@@ -32,4 +37,8 @@ def data_root(home: Path, option: str | None = None) -> Path:
 
 
 def _absolute(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    path = Path(text).expanduser()
+    try:
+        return path.absolute()
+    except FileNotFoundError:
+        raise StoreError(f"the folder you are in is gone, so nobody knows where {text} is", "cd ~") from None

@@ -50,7 +50,7 @@ class ProcessIdentity(NamedTuple):
                 if record
                 else None
             )
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
 
     def to_json(self) -> dict[str, Any]:
@@ -117,11 +117,11 @@ def boot_id() -> str:
 
 def _start_ticks(pid: int) -> int:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         raise ProcessLookupError(f"no process {pid}") from None
-    # The command name, in parentheses, may itself hold spaces and parentheses; the fields proper follow the last one.
-    fields = stat[stat.rindex(")") + 2 :].split()
-    if fields[0] in "ZX":
+    # The command name, in parentheses, may hold any bytes, parentheses too; the fields proper follow the last one.
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    if fields[0] in b"ZX":
         raise ProcessLookupError(f"process {pid} has ended")
     return int(fields[19])

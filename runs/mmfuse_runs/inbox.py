@@ -101,5 +101,5 @@ def _parse(verb: Verb, text: str) -> Request:
             attempt=None if attempt is None else int(attempt),
             at=float(record.get("at", 0.0)),
         )
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return Request(verb)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmfuse_runs.nonfinite import spell
+from mmfuse_runs.wellformed import well_formed
 
 SNAPSHOT = "store.json"
 SCHEMA = 1
@@ -67,7 +68,7 @@ def encode_event(op: str, table: str, document_id: str = "", fields: Mapping[str
     """One line of the index's journal: ``op`` is put, patch, del or clear."""
     event = {"v": SCHEMA, "t": table, "op": op, "id": document_id, "d": spell(dict(fields or {}))}
     event |= {"ts": time.time(), "by": f"{os.uname().nodename}:{os.getpid()}"}
-    text = json.dumps(event, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    text = well_formed(json.dumps(event, separators=(",", ":"), ensure_ascii=False, allow_nan=False)).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from mmfuse_runs.nonfinite import may_hold_spelling, spell, unspell
+from mmfuse_runs.wellformed import well_formed_json
 
 FLUSH_BYTES = 64 * 1024
 FLUSH_SECONDS = 0.2
@@ -212,7 +213,11 @@ def encode_row(row: Mapping[str, Any]) -> bytes:
     Raises:
         TypeError: the row holds something that is not JSON.
     """
-    line = orjson.dumps(row, default=_scalar, option=orjson.OPT_APPEND_NEWLINE)
+    try:
+        line = orjson.dumps(row, default=_scalar, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:
+        # Text that is no UTF-8, such as a file's name in an error message; whatever else it is, `_plain` says so.
+        return orjson.dumps(well_formed_json(spell(_plain(row))), option=orjson.OPT_APPEND_NEWLINE)
     # orjson writes null for numbers that are not finite: only rows with more of them than they should have hold one.
     if line.count(b"null") != list(row.values()).count(None):
         line = orjson.dumps(spell(_plain(row)), option=orjson.OPT_APPEND_NEWLINE)

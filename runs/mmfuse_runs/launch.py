@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mmfuse
-from mmfuse.errors import BadSpec, RunBusy, StoreError
+from mmfuse.errors import BadSpec, MmfuseError, RunBusy, StoreError
 from mmfuse_runs.atomic import write_json
 from mmfuse_runs.home import data_root as resolve_data_root
 from mmfuse_runs.identity import host_name
@@ -52,29 +53,27 @@ def start(
         if state["state"] != State.QUEUED or state["supervisor"] is not None:
             raise RunBusy(f"run {run_id} is {state['state']} and cannot be started", f"mmfuse runs show {run_id}")
         attempts = store.folder(run_id).launch()["attempts"]
-        if attempts and attempts[-1]["attempt"] == state["attempt"]:
+        if attempts and attempts[-1].get("attempt") == state["attempt"]:
             raise RunBusy(f"run {run_id} is already being started", f"mmfuse runs show {run_id}")
         before = attempts[-1] if attempts else {}
-        attempt = {
-            "attempt": state["attempt"],
-            "argv": list(argv or _same_command(before, run)),
-            "cwd": str(Path.cwd()),
-            "host": host_name(),
-            "python": sys.version.split()[0],
-            "mmfuse": mmfuse.__version__,
-            "git": _git_of_the_code(),
-            "device": device or before.get("device", "auto"),
-            "data_root": str(resolve_data_root(store.home, data_root or before.get("data_root"))),
-            "threads": threads or before.get("threads") or _share_of_the_cores(),
-            "started_by": started_by,
-            "at": time.time(),
-        }
-        _write(run / "launch.json", {"format": 1, "attempts": [*attempts, attempt]})
-    try:
+        with _or_give_up(store, run):
+            attempt = {
+                "attempt": state["attempt"],
+                "argv": list(argv or _same_command(before, run)),
+                "cwd": _working_folder(store.home),
+                "host": host_name(),
+                "python": sys.version.split()[0],
+                "mmfuse": mmfuse.__version__,
+                "git": _git_of_the_code(),
+                "device": device or before.get("device", "auto"),
+                "data_root": str(resolve_data_root(store.home, data_root or before.get("data_root"))),
+                "threads": threads or before.get("threads") or _share_of_the_cores(),
+                "started_by": started_by,
+                "at": time.time(),
+            }
+            _write(run / "launch.json", {"format": 1, "attempts": [*attempts, attempt]})
+    with _or_give_up(store, run):
         spawn_supervisor(run, log=run / f"log.{state['attempt']}.txt")
-    except StoreError as error:
-        _give_up(store, run, error.message)
-        raise
 
 
 def spawn_supervisor(run: Path, *, log: Path, adopt: bool = False) -> None:
@@ -128,6 +127,24 @@ def _git_of_the_code() -> dict[str, Any] | None:
         return None
     sha, _, dirty = answer.stdout.strip().partition("-")
     return {"sha": sha, "dirty": bool(dirty)}
+
+
+def _working_folder(home: Path) -> str:
+    """Where the user is; the home where that folder has been removed under them."""
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return str(home)
+
+
+@contextmanager
+def _or_give_up(store: RunStore, run: Path) -> Iterator[None]:
+    """Record a failure inside the block: a run that cannot be started must not look as if it waited for its turn."""
+    try:
+        yield
+    except MmfuseError as error:
+        _give_up(store, run, error.message)
+        raise
 
 
 def _give_up(store: RunStore, run: Path, reason: str) -> None:

@@ -132,18 +132,31 @@ def is_settled(document: Mapping[str, Any]) -> bool:
 
 
 def architecture_label(architecture: Mapping[str, Any] | None) -> str:
-    """A few words for an architecture record, such as ``mlp+wave concat mlp`` or ``m2_mixer``."""
+    """A few words for an architecture record, such as ``wave+mlp concat mlp`` or ``m2_mixer``.
+
+    Blocks of encoders stand in the order of their modalities' names: files differ in the order they keep them in.
+    """
     if not architecture:
         return ""
-    params = architecture.get("params") or {}
+    params = architecture.get("params")
+    params = params if isinstance(params, Mapping) else {}
     encoders = params.get("encoders")
     if isinstance(encoders, Mapping) and encoders:
-        words = ["+".join(_block(encoder) for encoder in encoders.values()), str(params.get("fusion", ""))]
+        words = ["+".join(_block(encoders[name]) for name in sorted(encoders)), str(params.get("fusion", ""))]
         network = params.get("network")
         return " ".join(word for word in [*words, _block(network) if network else ""] if word)
     if "modality" in params:
         return f"{params['modality']} {_block(params.get('encoder'))}".strip()
     return str(architecture.get("family", ""))
+
+
+def encoders_label(architecture: Mapping[str, Any] | None) -> str:
+    """Which block encodes which modality, such as ``audio wave, image mlp``; empty where there are no encoders."""
+    params = (architecture or {}).get("params")
+    encoders = params.get("encoders") if isinstance(params, Mapping) else None
+    if not isinstance(encoders, Mapping):
+        return ""
+    return ", ".join(f"{name} {_block(encoders[name])}" for name in sorted(encoders))
 
 
 def _block(part: Any) -> str:

@@ -27,6 +27,8 @@ class RunReporter:
         self._phase = ""
         self._phase_began = time.time()
         self._progress_due = 0.0
+        self._metric, self._maximize = "", True
+        self._best: float | None = None
         self._metrics.append(self._header | {"resume_step": None})
         self._event("attempt", pid=os.getpid())
 
@@ -37,8 +39,10 @@ class RunReporter:
     def metrics(
         self, values: Mapping[str, float], *, step: int, epoch: int | None = None, trial: int | None = None
     ) -> None:
-        """Append one row to the metrics journal."""
+        """Append one row to the metrics journal; a new best score of the run's own training is noted as well."""
         self._metrics.append({"s": step, "e": epoch, "t": time.time(), "n": trial, "m": dict(values)})
+        if trial is None and self._metric in values:
+            self._note_best(values[self._metric], step)
 
     def trial(self, record: TrialRecord) -> None:
         """Append the trial to the events journal; an ended trial is on disk when this returns."""
@@ -67,17 +71,25 @@ class RunReporter:
 
     def note(self, message: str, **facts: Any) -> None:
         """Append a note to the events journal."""
+        if message == "dataset":
+            self._metric, self._maximize = facts["metric"], facts["maximize"]
         self._event("note", message=message, facts=facts)
 
     def flush(self) -> None:
-        """Hand everything buffered to the operating system."""
-        self._metrics.flush()
-        self._events.flush()
+        """Put everything reported on the disk: a checkpoint that stands on it is about to be written."""
+        self._metrics.sync()
+        self._events.sync()
 
     def close(self) -> None:
         """Flush and close both journals."""
         self._metrics.close()
         self._events.close()
+
+    def _note_best(self, score: float, step: int) -> None:
+        """For whoever lists live runs: reading a few notes is quicker than a journal of metrics."""
+        if self._best is None or (score > self._best if self._maximize else score < self._best):
+            self._best = score
+            self.note("best", score=score, step=step)
 
     def _event(self, kind: str, **fields: Any) -> None:
         self._events.append({"v": 1, "ev": kind, "t": time.time(), "attempt": self.attempt, **fields})

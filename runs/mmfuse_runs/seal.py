@@ -8,6 +8,7 @@ h5py is imported inside the functions, because listing runs must not load numpy.
 from __future__ import annotations
 
 import os
+import sys
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,3 +114,7 @@ def _series_of(owner: Any) -> list[Any]:
     groups: list[Any] = []
     owner.visititems(lambda _, item: groups.append(item) if "name" in item.attrs else None)
     return groups
+
+
+if __name__ == "__main__":
+    seal(RunFolder(Path(sys.argv[1])))

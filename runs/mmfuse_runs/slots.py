@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -68,15 +69,24 @@ def slots_for(device: str) -> list[str]:
         NoSuchDevice: there is no such GPU, or the name means nothing.
     """
     gpus = [] if device == "cpu" else visible_gpus()
+    check_device(device)
     kind, _, index = device.partition(":")
     if kind == "cuda":
         gpus = _pick(gpus, device, index)
-    elif device not in ("auto", "cpu"):
-        raise NoSuchDevice(f"no device is called '{device}'; known: auto, cpu, cuda, cuda:<index>")
     if not gpus:
         return [f"cpu.{k}" for k in range(cpu_slots())]
     # The first place of every GPU before the second of any: two runs spread over two GPUs.
     return [f"gpu-{gpu}.{k}" for k in range(_count(RUNS_PER_GPU_VARIABLE, default=1)) for gpu in gpus]
+
+
+def check_device(device: str) -> None:
+    """Refuse a name that means no device anywhere; whether this machine has it is for `slots_for` to find out.
+
+    Raises:
+        NoSuchDevice: naming those that there may be.
+    """
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", device, re.ASCII) is None:
+        raise NoSuchDevice(f"no device is called '{device}'; known: auto, cpu, cuda, cuda:<index>")
 
 
 def visible_gpus() -> list[str]:
@@ -132,7 +142,7 @@ class Line:
     def _join(self) -> Path:
         self._queue.mkdir(parents=True, exist_ok=True)
         while True:
-            path = self._queue / f"{time.time_ns():020d}.{os.getpid()}.{host_name()}"
+            path = self._queue / f"{self._next_number():020d}.{os.getpid()}.{host_name()}"
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if os.fstat(descriptor).st_nlink:
@@ -141,6 +151,11 @@ class Line:
         _describe(descriptor, {"run": self._run, "wanted": self._wanted})
         self._ticket, self._descriptor = path, descriptor
         return path
+
+    def _next_number(self) -> int:
+        """Now, or just behind the last in line: a clock that was set back lets nobody pass."""
+        numbers = [int(number) for name in os.listdir(self._queue) if (number := name.partition(".")[0]).isdecimal()]  # noqa: PTH208
+        return max(time.time_ns(), max(numbers, default=0) + 1)
 
     def _claims_before(self, ticket: Path) -> tuple[set[str], list[Path]]:
         """Slots that live tickets before ours want, and the tickets before ours."""

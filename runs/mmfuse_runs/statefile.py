@@ -22,7 +22,7 @@ HEARTBEAT_S = 1.0
 def say(message: str) -> None:
     """A line on stderr, which is the run's log: on the disk that may be full just now."""
     with suppress(OSError):
-        os.write(2, f"supervisor: {message}\n".encode())
+        os.write(2, f"supervisor: {message}\n".encode(errors="replace"))
 
 
 def read_record(run: Path, name: str = "state.json") -> dict[str, Any]:
@@ -34,7 +34,7 @@ def read_record(run: Path, name: str = "state.json") -> dict[str, Any]:
     """
     try:
         record = json.loads((run / name).read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{name} is damaged: {error}") from None
     if not isinstance(record, dict):
         raise ValueError(f"{name} is damaged: it holds no JSON object")

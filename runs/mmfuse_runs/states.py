@@ -55,6 +55,15 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 """From each state, the states that may follow. A worker that ends well from `starting` or `paused` passes `running`."""
 
 
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "run": (str,),
+    "state": (str,),
+    "attempt": (int,),
+    "since": (int, float),
+    "history": (list,),
+}
+
+
 class IllegalTransition(ValueError):
     """A step that the life-cycle does not know."""
 
@@ -96,6 +105,21 @@ def first_record(run_id: str, *, at: float) -> dict[str, Any]:
         "signal": None,
         "reason": "",
     }
+
+
+def whole_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A ``state.json`` that a next step can be built on; what it leaves out is as in a run's first one.
+
+    Raises:
+        ValueError: naming a field that is missing without such a meaning, or of another type.
+    """
+    for name, kinds in _KINDS.items():
+        if not isinstance(record.get(name), kinds):
+            raise ValueError(f"it has no usable '{name}'")
+    State(record["state"])
+    if not all(isinstance(step, Mapping) and {"state", "at"} <= step.keys() for step in record["history"]):
+        raise ValueError("it has no usable 'history'")
+    return first_record(record["run"], at=record["since"]) | dict(record)
 
 
 def advanced(record: Mapping[str, Any], state: State, *, at: float, reason: str = "") -> dict[str, Any]:

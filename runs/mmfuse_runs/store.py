@@ -28,6 +28,7 @@ from mmfuse_runs.index_event import RUNS_TABLE, SNAPSHOT, index_lock
 from mmfuse_runs.records import FIELDS, SETTLED, RunRecord, record_of
 from mmfuse_runs.states import LEASE_S, LIVE, State, first_record
 from mmfuse_runs.storage import IndexTable, open_index_db
+from mmfuse_runs.wellformed import well_formed_json
 
 LATEST = ("latest", "@last")
 """Selectors of the newest run."""
@@ -87,7 +88,7 @@ class RunStore:
             try:
                 _write_files(draft, spec, now, name=name, tags=tags, notes=notes)
                 folder = self._publish(draft, subject, dataset, now)
-            except OSError:
+            except BaseException:
                 _delete(draft)
                 raise
         except OSError as error:
@@ -163,8 +164,8 @@ class RunStore:
         """
         self._must_be_writable()
         folder = self.folder(run_id)
-        given = {"name": name, "tags": None if tags is None else sorted(set(tags)), "starred": starred, "notes": notes}
-        changes = {field: value for field, value in given.items() if value is not None}
+        given = {"name": name, "tags": None if tags is None else _distinct(tags), "starred": starred, "notes": notes}
+        changes = {field: well_formed_json(value) for field, value in given.items() if value is not None}
         with self.lock():
             write_json(folder.path / "meta.json", folder.meta() | changes)
             self._table.patch(run_id, changes)
@@ -367,8 +368,13 @@ def _write_files(
     draft: Path, spec: Mapping[str, Any], now: float, *, name: str, tags: Iterable[str], notes: str
 ) -> None:
     (draft / "config.json").write_text(canonical_json(dict(spec)) + "\n", encoding="utf-8")
-    meta = {"format": FORMAT, "name": name, "tags": sorted(set(tags)), "starred": False, "notes": notes}
-    write_json(draft / "meta.json", meta)
+    meta = {"format": FORMAT, "name": name, "tags": _distinct(tags), "starred": False, "notes": notes}
+    write_json(draft / "meta.json", well_formed_json(meta))
+
+
+def _distinct(tags: Iterable[str]) -> list[str]:
+    """Each tag once; blank ones, which nobody could see or take away, not at all."""
+    return sorted({tag.strip() for tag in tags} - {""})
 
 
 def _delete(folder: Path) -> None:

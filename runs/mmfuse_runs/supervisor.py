@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,7 +26,7 @@ from mmfuse_runs.inbox import Request, Verb
 from mmfuse_runs.index_event import append_index_event, index_lock
 from mmfuse_runs.slots import Line, NoSuchDevice, Slot, slots_for
 from mmfuse_runs.statefile import HEARTBEAT_S, StateFile, read_record, say
-from mmfuse_runs.states import LIVE, TRANSITIONS, State, withdrawn
+from mmfuse_runs.states import LIVE, TRANSITIONS, State, whole_record, withdrawn
 from mmfuse_runs.verdict import NOTHING, UNKNOWN, Asked, Exit, Verdict, judge
 from mmfuse_runs.workerprocess import Command, WorkerProcess, become_subreaper, reap_strays, start
 
@@ -35,6 +36,8 @@ LINE_POLL_S = 0.25
 STARTING_POLL_S = 0.1
 SILENT_S = 60.0
 """A worker that shows no sign of life for so long gets a remark in ``waiting``; imports take 3 to 10 s."""
+SEAL_FROM_BYTES = 1 << 18
+"""A journal of this size takes longer to parse than HDF5 takes to load."""
 _SIGNS_OF_LIFE = ("progress.json", "metrics.jsonl", "events.jsonl")
 _RESULT_FIELDS = (
     "score",
@@ -95,6 +98,7 @@ class Supervisor:
             launch = self._read_launch()
             if self._await_slot(launch.device):
                 self._work(launch)
+                self._seal()
         except Unstartable as error:
             self._settle(Verdict(State.CRASHED, str(error)))
 
@@ -118,9 +122,9 @@ class Supervisor:
         """Make the run ours, unless it is in another state or its supervisor may still live."""
         with index_lock(self._home):
             try:
-                record = read_record(self._run)
+                record = whole_record(read_record(self._run))
                 state, previous = State(record["state"]), ProcessIdentity.from_json(record["supervisor"])
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError) as error:
                 raise NotOurs(f"run {self._run.name} cannot be taken over: {error}") from error
             if state not in states:
                 raise NotOurs(f"run {self._run.name} is {state}")
@@ -276,6 +280,15 @@ class Supervisor:
             self._state.move(State.RUNNING, waiting=None)
         elif (silent := time.time() - self._state.record["since"]) > SILENT_S:
             self._state.note(waiting=f"no sign of life from the worker for {silent // SILENT_S:.0f} min; see the log")
+
+    def _seal(self) -> None:
+        """Leave the columnar copy of a long journal to another process: it needs libraries this one must not load."""
+        journal = self._run / "metrics.jsonl"
+        try:
+            if journal.exists() and journal.stat().st_size >= SEAL_FROM_BYTES:
+                os.posix_spawn(sys.executable, [sys.executable, "-m", "mmfuse_runs.seal", str(self._run)], os.environ)
+        except OSError as error:
+            say(f"metrics were not sealed: {error}")
 
     def _signs_of_life(self) -> dict[str, tuple[int, int]]:
         signs = {}

@@ -71,11 +71,8 @@ def _work(folder: RunFolder, attempt: dict[str, Any], should_stop: StopRequest) 
     reporter = RunReporter(folder.path, run_id=folder.id, attempt=attempt["attempt"])
     try:
         # Imported here so that a stop request during the seconds torch takes to load is already heard.
-        import torch
-
         from mmfuse.jobs import Workspace, run
 
-        torch.set_num_threads(int(attempt["threads"]))
         return run(
             spec,
             Workspace(
@@ -85,7 +82,7 @@ def _work(folder: RunFolder, attempt: dict[str, Any], should_stop: StopRequest) 
                 should_stop=should_stop,
                 # On a GPU slot the worker sees only that GPU, so the index the user named is another one in here.
                 device=os.environ.get("MMFUSE_DEVICE", attempt["device"]),
-                workers=int(attempt["threads"]),
+                threads=int(attempt["threads"]),
                 history=history,
                 fingerprint=fingerprint,
                 run=folder.id,

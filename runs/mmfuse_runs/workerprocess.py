@@ -166,7 +166,7 @@ def _children() -> list[int]:
 
 def _parent(pid: int) -> int:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_bytes()  # the command name in it may hold any bytes
     except OSError:
         return 0
-    return int(stat[stat.rindex(")") + 2 :].split()[1])
+    return int(stat[stat.rindex(b")") + 2 :].split()[1])

@@ -90,12 +90,13 @@ def make_run(store: RunStore) -> MakeRun:
         trials: Sequence[TrialRecord] = (),
         seed: int = 0,
         settings: Sequence[str] = (),
+        preset: str | None = None,
         age: float = 0.0,
         log: str = "",
         **label: Any,
     ) -> str:
         if kind == "search":
-            spec = resolve_search("mixmas", "avmnist", seed=seed, settings=settings)
+            spec = resolve_search("mixmas", "avmnist", preset=preset, seed=seed, settings=settings)
         else:
             spec = resolve_train("unimodal", "avmnist", params=IMAGE_ONLY, seed=seed, settings=settings)
         subject = "mixmas" if kind == "search" else "unimodal"

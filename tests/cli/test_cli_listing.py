@@ -143,7 +143,7 @@ def test_names_cannot_move_the_cursor_or_pass_for_markup(mmfuse, make_run, monke
 
 
 def test_show_tells_the_result_the_label_and_how_to_do_it_again(mmfuse, make_run):
-    run_id = make_run("finished", seed=3, settings=["repeats=2", "fit.epochs=7"])
+    run_id = make_run("finished", seed=3, preset="small", settings=["repeats=2", "fit.epochs=7"])
 
     shown = mmfuse("runs", "show", "latest").stdout
 
@@ -151,7 +151,9 @@ def test_show_tells_the_result_the_label_and_how_to_do_it_again(mmfuse, make_run
     assert "avmnist (stand-in)" in shown
     assert "test/accuracy" in shown
     assert "0.7250" in shown
-    assert "$ mmfuse search mixmas --dataset avmnist --seed 3 --set repeats=2 --set fit.epochs=7" in shown
+    assert "$ mmfuse search mixmas --dataset avmnist --seed 3 --preset small --set repeats=2 --set fit.epochs=7\n" in (
+        shown
+    )
 
 
 def test_show_ranks_trials_within_each_stage(mmfuse, make_run, make_trial):

@@ -280,6 +280,26 @@ def test_rerun_with_changes_changes_only_those(mmfuse, make_run, launcher, store
     assert "mmfuse train unimodal" in result.stderr
 
 
+def test_baselines_share_data_seed_training_and_number_of_trials(mmfuse, make_run, launcher, store):
+    origin = make_run("finished", seed=4, settings=["repeats=2", "fit.epochs=7", "data.limit=100"])
+
+    result = mmfuse("runs", "baselines", origin)
+
+    specs = [spec_of(store, run_id) for run_id, *_ in launcher.started]
+    assert result.exit_code == 0
+    assert [spec.get("family", spec.get("search")) for spec in specs] == ["m2_mixer", "linear_probe", "random"]
+    assert {(spec["seed"], spec["fit"]["epochs"], spec["data"]["limit"]) for spec in specs} == {(4, 7, 100)}
+    assert specs[-1]["options"]["trials"] == 24
+    assert result.stdout.split() == [run_id for run_id, *_ in launcher.started]
+
+
+def test_baselines_of_something_else_than_a_search_are_refused(mmfuse, make_run, launcher):
+    result = mmfuse("runs", "baselines", make_run("finished", kind="train"))
+
+    assert result.exit_code == 2
+    assert "is no search" in result.stderr
+
+
 def test_resume_asks_for_the_next_attempt_and_follows_it(mmfuse, make_run, end_run, monkeypatch):
     run_id = make_run("stopped")
     asked = []
@@ -310,3 +330,12 @@ def test_a_command_is_loaded_only_once_and_under_its_name():
     from mmfuse_cli.main import MainGroup
 
     assert load("search", MainGroup.ENTRIES["search"]).name == "search"
+
+
+@pytest.mark.parametrize("command", [("search", "mixmas"), ("train", "unimodal")])
+def test_a_misspelled_device_is_a_usage_error_and_makes_no_run(mmfuse, launcher, store, command):
+    result = mmfuse(*command, "--dataset", "avmnist", "--device", "gpu", "--dry-run")
+
+    assert result.exit_code == 2
+    assert result.stderr == "error: no device is called 'gpu'\nhint:  known: auto, cpu, cuda, cuda:<index>\n"
+    assert store.records() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import sys
 
 import pytest
@@ -12,12 +13,14 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from mmfuse.spec import resolve_search
 from mmfuse_cli import render, views
 from mmfuse_cli.glimpse import Glimpse, Watcher
 from mmfuse_cli.render import paint, safe_lines, spelled
 from mmfuse_cli.specs import command_of
 from mmfuse_cli.table import Column, draw
 from mmfuse_cli.views import LiveView, PlainView
+from mmfuse_runs import slots
 from mmfuse_runs.reporter import RunReporter
 
 TEXT = st.text(max_size=30)
@@ -159,19 +162,30 @@ def test_a_run_without_scores_draws_the_trials_it_has(store, make_run, make_tria
     assert list(Watcher(store, run_id).look().scores) == [0.1, 0.2]
 
 
-def test_the_reproducing_command_gives_the_same_spec_again(mmfuse, make_run, store):
-    import shlex
+SETTINGS = ('space.blocks=["mlp","wave"]', "data.limit=50", "fit.schedule=cosine", "benchmark.epochs=7")
 
-    from mmfuse.spec import spec_from_json
 
-    run_id = make_run(
-        "finished", seed=3, settings=['space.blocks=["mlp","wave"]', "data.limit=50", "fit.schedule=cosine"]
-    )
-    command = command_of(spec_from_json(store.folder(run_id).spec()))
+@pytest.mark.parametrize("settings", [(), SETTINGS])
+@pytest.mark.parametrize("preset", [None, "small", "paper"])
+def test_the_reproducing_command_gives_the_same_spec_again_on_any_machine(mmfuse, monkeypatch, preset, settings):
+    wanted = resolve_search("mixmas", "avmnist", preset=preset, settings=settings, seed=3)
+    command = shlex.split(command_of(wanted))
 
-    again = json.loads(mmfuse(*shlex.split(command)[1:], "--dry-run").stdout)["spec"]
+    for gpus in ([], ["GPU-0"]):
+        monkeypatch.setattr(slots, "visible_gpus", lambda gpus=gpus: gpus)
+        again = json.loads(mmfuse(*command[1:], "--dry-run").stdout)["spec"]
 
-    assert again == store.folder(run_id).spec()
+        assert again == wanted.model_dump(mode="json")
+
+
+def test_a_spec_that_settings_cannot_spell_is_done_again_by_its_id(mmfuse, make_run, store):
+    run_id = make_run("finished")
+    path = store.folder(run_id).path / "config.json"
+    spec = json.loads(path.read_text())
+    spec["options"]["repeats"] = -1
+    path.write_text(json.dumps(spec))
+
+    assert f"$ mmfuse runs rerun {run_id}" in mmfuse("runs", "show", run_id).stdout
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ def test_data_build_hands_folders_and_numbers_on(mmfuse, dataset):
         ((), "needs --mnist"),
         (("--mnit", "/m"), "did you mean '--mnist'"),
         (("--mnist",), "--mnist needs a value"),
-        (("--mnist", "/m", "--seed", "x"), "takes a whole number"),
+        (("--mnist", "/m", "--seed", "x"), "valid integer"),
         (("/m",), "no option of data build fake named '/m'"),
     ],
 )

@@ -63,3 +63,10 @@ def test_merging_keeps_what_was_not_overridden_and_changes_neither_side(base: di
     assert repr((base, overrides)) == before
     assert merge(merged, overrides) == merged
     assert set(merged) == set(base) | set(overrides)
+
+
+def test_a_dictionary_of_another_block_replaces_the_one_below() -> None:
+    base = {"network": {"block": "mlp", "depth": 2, "token_hidden": 8}}
+
+    assert merge(base, {"network": {"depth": 3}})["network"] == {"block": "mlp", "depth": 3, "token_hidden": 8}
+    assert merge(base, {"network": {"block": "hyper", "depth": 3}})["network"] == {"block": "hyper", "depth": 3}

@@ -18,7 +18,7 @@ def test_every_member_is_declared_with_a_summary_and_documented_options(registry
     assert registry.names()
     for name in registry.names():
         declaration = registry.declaration(name)
-        options = getattr(declaration, "Options", None) or declaration.Params
+        options = getattr(declaration, "Params", None) or declaration.Options
         assert registry.summary(name).endswith((".", "!"))
         for field, info in options.model_fields.items():
             assert info.description, f"{registry.kind} {name}: the option {field} has no docstring line"
@@ -51,7 +51,7 @@ def test_presets_are_valid_options() -> None:
     for registry in REGISTRIES.values():
         for name in registry.names():
             declaration = registry.declaration(name)
-            model = getattr(declaration, "Options", None) or declaration.Params
+            model = getattr(declaration, "Params", None) or declaration.Options
             for preset in getattr(declaration, "PRESETS", {}).values():
                 own = {key: value for key, value in preset.items() if key not in ("fit", "data")}
                 model.model_validate(own)

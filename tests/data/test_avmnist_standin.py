@@ -154,7 +154,7 @@ def _accuracy(model: _Net, split: Split) -> float:
         return float((model(split.all())[-1].argmax(dim=1) == split.target).float().mean())
 
 
-def _trained(modalities: tuple[str, ...], train: Split, val: Split, test: Split, *, epochs: int = 8) -> float:
+def _trained(modalities: tuple[str, ...], train: Split, val: Split, test: Split, *, epochs: int = 5) -> float:
     """Test accuracy at the epoch that is best on validation."""
     torch.manual_seed(0)
     model = _Net(modalities)

@@ -6,6 +6,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TINY_SEARCH, Command, shown
+from typed import TINY_FUSION_SEARCH, TINY_SEARCH, TOY_M2, Command, environment, shown
 
 ENDED = {"finished", "stopped", "killed", "crashed", "lost", "cancelled"}
 
@@ -35,7 +37,7 @@ def wait_until(folder: Path, states: set[str]) -> str:
 
 
 def start(mmfuse: Command, home: Path, *arguments: str) -> Path:
-    run_id = shown(mmfuse(*arguments, "--detach", "--json"))["run"]["id"]
+    run_id = shown(mmfuse(*arguments, "--detach", "--json"))["run"]
     return home / "runs" / run_id
 
 
@@ -99,8 +101,29 @@ def test_a_search_killed_anywhere_ends_as_if_it_had_not_been(mmfuse: Command, ho
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_fusion_search_killed_anywhere_ends_as_if_it_had_not_been(
+    mmfuse: Command, home: Path, tmp_path: Path, seed: int
+) -> None:
+    command = ["search", "mfas", "--dataset", "toy", *TINY_FUSION_SEARCH, "--seed", "3"]
+    mmfuse(*command, "--name", "whole", "--data-root", str(tmp_path / "data of whole"))
+    whole = Path(shown(mmfuse("runs", "show", "whole", "--json"))["folder"])
+    folder = start(mmfuse, home, *command, "--name", "killed", "--data-root", str(tmp_path / "data of killed"))
+
+    kills = kill_now_and_then(mmfuse, folder, times=4, seed=seed, longest=8.0)
+    assert wait_until(folder, ENDED) == "finished"
+
+    assert kills > 0
+    assert trial_table(mmfuse, "killed") == trial_table(mmfuse, "whole")
+    left, right = (shown(mmfuse("runs", "show", name, "--json"))["run"] for name in ("killed", "whole"))
+    assert left["architecture_key"] == right["architecture_key"]
+    assert left["metrics"] == right["metrics"]
+    ours, theirs = weights(folder), weights(whole)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
 def test_a_stopped_run_exits_with_75_and_goes_on_where_it_was(mmfuse: Command, home: Path) -> None:
-    command = ["train", "m2_mixer", "--dataset", "toy", "--set", "data.samples=1024", "--set", "fit.epochs=60"]
+    command = ["train", "m2_mixer", "--dataset", "toy", *TOY_M2, "--set", "fit.epochs=1000"]
     folder = start(mmfuse, home, *command, "--set", "fit.early_stopping=null")
     wait_for(lambda: len(series(folder, "val/accuracy")) >= 2)
 
@@ -119,7 +142,7 @@ def test_a_stopped_run_exits_with_75_and_goes_on_where_it_was(mmfuse: Command, h
 
 
 def test_a_killed_worker_is_shown_as_crashed_within_two_seconds(mmfuse: Command, home: Path) -> None:
-    folder = start(mmfuse, home, "train", "m2_mixer", "--dataset", "toy", "--set", "fit.epochs=1000")
+    folder = start(mmfuse, home, "train", "m2_mixer", "--dataset", "toy", *TOY_M2, "--set", "fit.epochs=1000")
     wait_for(lambda: state_of(folder)["state"] == "running")
 
     os.kill(state_of(folder)["worker"]["pid"], signal.SIGKILL)
@@ -131,13 +154,19 @@ def test_a_killed_worker_is_shown_as_crashed_within_two_seconds(mmfuse: Command,
 
 
 def test_an_interrupted_command_stops_the_run_and_prints_how_to_go_on(home: Path) -> None:
-    import subprocess
-    import sys
-
-    from conftest import environment
-
     process = subprocess.Popen(
-        [sys.executable, "-m", "mmfuse_cli", "train", "m2_mixer", "--dataset", "toy", "--set", "fit.epochs=1000"],
+        [
+            sys.executable,
+            "-m",
+            "mmfuse_cli",
+            "train",
+            "m2_mixer",
+            "--dataset",
+            "toy",
+            *TOY_M2,
+            "--set",
+            "fit.epochs=1000",
+        ],
         env=environment(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

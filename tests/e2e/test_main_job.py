@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import TINY_SEARCH, Command, shown
+from typed import TINY_SEARCH, TOY_M2, Command, shown
 
 
 def test_search_train_measure_compare(mmfuse: Command, home: Path) -> None:
     searched = shown(mmfuse("search", "mixmas", "--dataset", "toy", *TINY_SEARCH, "--name", "found", "--json"))
-    mmfuse("train", "m2_mixer", "--dataset", "toy", "--set", "fit.epochs=2", *M2, "--name", "baseline")
+    mmfuse("train", "m2_mixer", "--dataset", "toy", "--set", "fit.epochs=2", *TOY_M2, "--name", "baseline")
 
     run = shown(mmfuse("runs", "show", "found", "--json"))
     measured = shown(mmfuse("eval", "checkpoint", "found", "--json"))
@@ -22,8 +22,8 @@ def test_search_train_measure_compare(mmfuse: Command, home: Path) -> None:
     assert len(run["trials"]) == 8
     assert {trial["status"] for trial in run["trials"]} == {"done"}
     test_score = run["run"]["metrics"]["test/accuracy"]
-    assert measured["metrics"]["test/accuracy"] == test_score
-    assert searched["run"]["metrics"]["test/accuracy"] == test_score
+    assert measured["result"]["metrics"]["test/accuracy"] == test_score
+    assert searched["result"]["metrics"]["test/accuracy"] == test_score
     assert len(listed["runs"]) == 3
     assert "found" in compared
     assert "baseline" in compared
@@ -50,9 +50,6 @@ def test_two_searches_with_one_seed_have_one_trial_table(mmfuse: Command) -> Non
     assert tables[0] == tables[1]
 
 
-M2 = ["--set", "data.samples=128"]
-
-
 @pytest.mark.parametrize("dataset", ["mimic_iii", "toy_sequence"])
 def test_vectors_and_sequences_are_searched_like_grids(mmfuse: Command, dataset: str) -> None:
     finished = mmfuse(
@@ -61,7 +58,7 @@ def test_vectors_and_sequences_are_searched_like_grids(mmfuse: Command, dataset:
         "--set", "benchmark.sample=128", "--set", "benchmark.tolerance=0.2", "--set", "benchmark.validation=128",
     )  # fmt: skip
 
-    assert shown(finished)["run"]["state"] == "finished"
+    assert shown(finished)["state"] == "finished"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +88,7 @@ def test_a_mistake_is_one_sentence_a_hint_and_exit_code_two(
 
 def test_a_loss_that_is_not_a_number_fails_the_run_with_its_step(mmfuse: Command) -> None:
     finished = mmfuse(
-        "train", "m2_mixer", "--dataset", "toy", *M2, "--set", "fit.learning_rate=1e30", "--name", "wild", check=1
+        "train", "m2_mixer", "--dataset", "toy", *TOY_M2, "--set", "fit.learning_rate=1e30", "--name", "wild", check=1
     )
 
     assert "step" in finished.stderr
@@ -99,7 +96,18 @@ def test_a_loss_that_is_not_a_number_fails_the_run_with_its_step(mmfuse: Command
 
 
 def test_a_checkpoint_of_other_data_or_of_nothing_is_refused(mmfuse: Command, tmp_path: Path) -> None:
-    mmfuse("train", "linear_probe", "--dataset", "toy", *M2, "--set", "fit.epochs=1", "--name", "probe")
+    mmfuse(
+        "train",
+        "linear_probe",
+        "--dataset",
+        "toy",
+        "--set",
+        "data.samples=128",
+        "--set",
+        "fit.epochs=1",
+        "--name",
+        "probe",
+    )
     checkpoint = Path(shown(mmfuse("runs", "show", "probe", "--json"))["folder"]) / "checkpoints" / "best.ckpt"
     broken = tmp_path / "broken.ckpt"
     broken.write_bytes(checkpoint.read_bytes()[:500])
@@ -113,18 +121,30 @@ def test_a_checkpoint_of_other_data_or_of_nothing_is_refused(mmfuse: Command, tm
     assert "broken.ckpt" in damaged.stderr
 
 
-def test_a_read_only_home_lists_but_does_not_start(mmfuse: Command, home: Path) -> None:
-    mmfuse("train", "linear_probe", "--dataset", "toy", *M2, "--set", "fit.epochs=1")
-    before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+def test_a_home_that_cannot_be_written_is_one_sentence(mmfuse: Command, home: Path) -> None:
+    home.parent.mkdir(parents=True, exist_ok=True)
+    home.write_text("a file where the home should be")
 
-    listed = shown(mmfuse("runs", "ls", "--json"))
+    finished = mmfuse("train", "linear_probe", "--dataset", "toy", check=None)
 
-    assert len(listed["runs"]) == 1
-    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
+    assert finished.returncode in (1, 2)
+    assert finished.stderr.count("error:") == 1
+    assert str(home) in finished.stderr
 
 
 def test_a_damaged_state_file_is_said_in_the_listing(mmfuse: Command, home: Path) -> None:
-    mmfuse("train", "linear_probe", "--dataset", "toy", *M2, "--set", "fit.epochs=1", "--name", "probe")
+    mmfuse(
+        "train",
+        "linear_probe",
+        "--dataset",
+        "toy",
+        "--set",
+        "data.samples=128",
+        "--set",
+        "fit.epochs=1",
+        "--name",
+        "probe",
+    )
     folder = Path(shown(mmfuse("runs", "show", "probe", "--json"))["folder"])
     (folder / "state.json").write_text('{"state": "fini')
 

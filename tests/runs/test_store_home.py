@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mmfuse.errors import StoreError
 from mmfuse_runs.home import data_root, resolve_home
 
 
@@ -45,3 +46,17 @@ def test_data_lives_in_the_home_unless_told_otherwise(tmp_path: Path, monkeypatc
     monkeypatch.setenv("MMFUSE_DATA", "/big/disk")
     assert data_root(tmp_path) == Path("/big/disk")
     assert data_root(tmp_path, "~/mine") == tmp_path / "user" / "mine"
+
+
+def test_a_relative_home_is_refused_where_the_working_folder_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    with pytest.raises(StoreError, match="the folder you are in is gone"):
+        resolve_home("relative")
+    assert resolve_home() == tmp_path / "user" / ".local" / "share" / "mmfuse"
+    assert resolve_home(str(tmp_path)) == tmp_path

@@ -25,13 +25,13 @@ from mmfuse_runs.folder import RunFolder
 from mmfuse_runs.identity import ProcessIdentity
 from mmfuse_runs.index_event import append_index_event
 from mmfuse_runs.journal import JournalWriter
-from mmfuse_runs.records import RunRecord
+from mmfuse_runs.records import RunRecord, architecture_label, encoders_label
 from mmfuse_runs.store import RunStore
 from mmfuse_runs.tail import StoreWatcher
 
 FORK = multiprocessing.get_context("fork")
 SPEC = {"format": 1, "kind": "search", "search": "mixmas", "dataset": "avmnist", "seed": 7}
-ARCHITECTURE = {
+ARCHITECTURE: dict[str, Any] = {
     "family": "mixmas",
     "params": {
         "encoders": {"image": {"block": "mlp"}, "audio": {"block": "wave"}},
@@ -167,7 +167,7 @@ def test_an_ended_run_is_listed_with_its_result(store: RunStore) -> None:
     for record in (listed(store), listed(store), listed(RunStore(store.home, read_only=True))):
         assert (record.state, record.score, record.metric, record.maximize) == ("finished", 0.75, "val/accuracy", True)
         assert record.metrics == RESULT["metrics"]
-        assert record.architecture == "mlp+wave concat mlp"
+        assert record.architecture == "wave+mlp concat mlp"
         assert record.architecture_key == Architecture(**ARCHITECTURE).key
         assert (record.dataset_label, record.stand_in, record.fingerprint) == ("avmnist (stand-in)", True, "f00d")
         assert (record.parameters, record.macs, record.seconds, record.exit_code) == (1000, 2000, 12.5, 0)
@@ -251,7 +251,7 @@ def test_a_killed_search_keeps_what_it_found(store: RunStore) -> None:
     advance(folder, "killed", signal=9)
 
     for record in (listed(store), listed(store)):
-        assert (record.state, record.signal, record.architecture) == ("killed", 9, "mlp+wave concat mlp")
+        assert (record.state, record.signal, record.architecture) == ("killed", 9, "wave+mlp concat mlp")
 
 
 def test_a_queued_run_says_what_it_waits_for(store: RunStore) -> None:
@@ -381,6 +381,43 @@ def test_any_damaged_file_is_named_in_a_sentence(store: RunStore, name: str) -> 
     assert record.damaged
     assert record.reason.startswith(f"{name} of run {folder.id} is damaged")
     assert record.state == "finished"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"result": "x"},
+        {"result": {"metrics": [1, 2]}},
+        {"result": {"metrics": {"val/accuracy": None}}},
+        {"result": {"architecture": "x"}},
+        {"result": {"checkpoint": 7}},
+        {"result": {"parameters": "many"}},
+        {"error": "x"},
+    ],
+)
+def test_a_last_word_of_another_shape_is_a_damaged_file(store: RunStore, damage: dict[str, Any]) -> None:
+    folder = create(store)
+    finish(folder)
+    write_json(folder.path / "exit.json", {"format": 1, "attempt": 1, "status": "finished", **damage})
+
+    with pytest.raises(StoreError, match=r"exit\.json of run .* is damaged"):
+        folder.exit()
+    assert listed(store).damaged
+
+
+def test_numbers_that_json_lacks_are_no_damage(store: RunStore) -> None:
+    folder = create(store)
+    finish(folder, {**RESULT, "score": "NaN", "metrics": {"val/loss": "Infinity"}})
+
+    assert not listed(store).damaged
+
+
+def test_the_label_of_an_architecture_does_not_depend_on_the_order_of_its_encoders() -> None:
+    encoders = ARCHITECTURE["params"]["encoders"]
+    turned = {**ARCHITECTURE, "params": {**ARCHITECTURE["params"], "encoders": dict(reversed(encoders.items()))}}
+
+    assert architecture_label(ARCHITECTURE) == architecture_label(turned) == "wave+mlp concat mlp"
+    assert encoders_label(ARCHITECTURE) == encoders_label(turned) == "audio wave, image mlp"
 
 
 def test_a_folder_without_files_is_listed_as_damaged(store: RunStore) -> None:

@@ -53,7 +53,7 @@ class FactsView(ScrollView, can_focus=True):
         return Strip(segments).adjust_cell_length(self.size.width, base)
 
     def _arrange(self) -> None:
-        width = max(20, self.size.width - 2)
+        width = max(20, self.scrollable_content_region.width)
         self._lines = [*_problem_lines(self._problems, width), *_section_lines(self._sections, width)]
         self.virtual_size = Size(0, len(self._lines))
         self.refresh()

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -148,7 +149,7 @@ class Reader:
     def _list(self) -> None:
         began = time.monotonic()
         try:
-            runs, problem = tuple(self._store.records()), self._missing_home()
+            runs, problem = tuple(map(_steady, self._store.records())), self._missing_home()
         except (MmfuseError, OSError) as error:
             runs, problem = self._snapshot.runs, str(error)
         except Exception as error:
@@ -214,3 +215,12 @@ class Reader:
     def _folder(self, run_id: str) -> RunFolder:
         """The folder of a run, there or not: one that vanished is shown as a problem, it raises nothing."""
         return RunFolder(self._store.home / "runs" / run_id)
+
+
+def _steady(run: RunRecord) -> RunRecord:
+    """The record with a time left that moves in visible steps, so that it alone does not redraw the screen."""
+    left = run.eta_seconds
+    if left is None:
+        return run
+    step = 5.0 if left > 20 else 1.0
+    return replace(run, eta_seconds=round(left / step) * step)

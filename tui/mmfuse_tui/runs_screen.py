@@ -80,6 +80,7 @@ class RunsScreen(Screen[None]):
         self._filter = Query()
         self._order: Order = ORDERS[0]
         self._reversed = False
+        self._keys_for: object = None
 
     def compose(self) -> ComposeResult:
         """Status, table with its filter line, panels, keys."""
@@ -208,7 +209,7 @@ class RunsScreen(Screen[None]):
     def _cursor_moved(self, event: Table.Moved) -> None:
         self._feed.watch(event.key)
         self.set_class(event.key is None, "-empty")
-        self.refresh_bindings()
+        self._refresh_keys()
 
     @on(Table.Scrolled)
     def _rows_scrolled(self, event: Table.Scrolled) -> None:
@@ -264,7 +265,15 @@ class RunsScreen(Screen[None]):
             self.set_class(not ordered, "-empty")
             self._write_titles(len(ordered), len(all_runs))
             self.query_one("#runs-frame").styles.max_height = max(LEAST_LINES, len(all_runs) + FRAME_LINES)
-        self.refresh_bindings()
+        self._refresh_keys()
+
+    def _refresh_keys(self) -> None:
+        """Dim and light the keys when what they act on changed: this redraws the footer, which is not cheap."""
+        run = self.selected
+        now = (self._feed.store.read_only, None if run is None else (str(run.state), run.damaged))
+        if now != self._keys_for:
+            self._keys_for = now
+            self.refresh_bindings()
 
     def _write_titles(self, shown: int, total: int) -> None:
         frame = self.query_one("#runs-frame")

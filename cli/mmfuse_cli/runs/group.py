@@ -22,6 +22,7 @@ class RunsGroup(LazyGroup):
         "compare": Entry("mmfuse_cli.runs.compare:compare", "Put runs side by side, best first."),
         "diff": Entry("mmfuse_cli.runs.diff:diff", "Show where the settings and results of runs differ."),
         "rerun": Entry("mmfuse_cli.runs.rerun:rerun", "Start a new run with the settings of an old one."),
+        "baselines": Entry("mmfuse_cli.runs.baselines:baselines", "Queue what a search must be compared with."),
         "tag": Entry("mmfuse_cli.runs.notes:tag", "Add tags to runs, or take them away."),
         "note": Entry("mmfuse_cli.runs.notes:note", "Name, star or annotate a run."),
         "rm": Entry("mmfuse_cli.runs.remove:rm", "Remove runs and all their files."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -51,7 +52,8 @@ def rerun(
         spec = resolve_train(
             spec.family, spec.dataset, settings=words, seed=chosen_seed, test=spec.test, source=spec.source
         )
-    say(command_of(spec))
+    with suppress(BadSpec):  # what cannot be typed can still be done again
+        say(command_of(spec))
     start_and_follow(
         store,
         spec,

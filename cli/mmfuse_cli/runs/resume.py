@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from mmfuse_cli.access import open_store
 from mmfuse_cli.lazy import examples
-from mmfuse_cli.parameters import DataRoot, Detach, Home, Json, Run
+from mmfuse_cli.parameters import DataRoot, Detach, Home, Json, NextDevice, Run
 from mmfuse_cli.render import out, out_json, say
 
 
 @examples("mmfuse runs resume latest", "mmfuse runs resume 7f3a --detach")
 def resume(
     run: Run,
-    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N [as before].")] = None,
+    device: NextDevice = None,
     detach: Detach = False,
     json: Json = False,
     home: Home = None,

@@ -87,7 +87,8 @@ FACT_COLUMNS = (Column("what", "run"), Column("value", "", colours=STATE_COLOURS
 
 def _fact_rows(record: RunRecord, folder: RunFolder) -> list[dict[str, str]]:
     attempts = (_tolerant(folder.launch) or {}).get("attempts") or [{}]
-    git = attempts[-1].get("git") or {}
+    git = attempts[-1].get("git")
+    git = git if isinstance(git, dict) else {}
     facts = {
         "id": record.id,
         "name": record.name,

@@ -70,14 +70,17 @@ def test_an_identity_survives_json():
     assert ProcessIdentity.from_json(own.to_json()) == own
 
 
-@pytest.mark.parametrize("damaged", [None, {}, {"pid": 1}, {"host": "h", "boot_id": "b", "pid": "x", "start_ticks": 1}])
+@pytest.mark.parametrize(
+    "damaged", [None, {}, {"pid": 1}, {"host": "h", "boot_id": "b", "pid": "x", "start_ticks": 1}, "x", [1]]
+)
 def test_a_damaged_identity_is_none(damaged):
     assert ProcessIdentity.from_json(damaged) is None
 
 
-def test_the_start_time_is_found_behind_a_command_name_with_parentheses_and_spaces(tmp_path):
-    program = tmp_path / "a) R 1 (b"
-    program.symlink_to(sys.executable)
+@pytest.mark.parametrize("name", [b"a) R 1 (b", b"\xffno text\xff", b"f\xc3\xbcnfzehn B\xc3\xbcchstaben"])
+def test_the_start_time_is_found_behind_a_command_name_of_any_bytes(tmp_path, name):
+    program = os.fsencode(tmp_path) + b"/" + name
+    os.symlink(sys.executable, program)  # noqa: PTH211 - a name that is no text
     process = subprocess.Popen([program, "-I", "-S", "-c", "import time; time.sleep(60)"])
 
     try:

@@ -205,3 +205,20 @@ def test_two_supervisors_of_one_run_are_one_too_many(house):
     house.eventually(lambda: log.read_text().count("supervisor:") == 2)
     assert house.supervisor(run) == first
     assert (house.path(run) / "pids.txt").read_text().count("\n") == 1
+
+
+def test_a_request_reaches_a_run_whose_supervisor_dies_before_it_takes_it(house, monkeypatch):
+    run = house.start("train", until=State.RUNNING)
+    supervisor = house.supervisor(run)
+    supervisor.signal(signal.SIGSTOP)
+    nudge = control._nudge
+
+    def die_instead(store, run_id):
+        monkeypatch.setattr(control, "_nudge", nudge)
+        supervisor.signal(signal.SIGKILL)
+
+    monkeypatch.setattr(control, "_nudge", die_instead)
+
+    control.kill(house.store, run)
+
+    assert house.wait(run) is State.KILLED

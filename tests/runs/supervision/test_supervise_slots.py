@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import mmfuse_runs
-from mmfuse_runs.slots import Line, NoSuchDevice, Slot, cpu_slots, slots_for
+from mmfuse_runs.slots import Line, NoSuchDevice, Slot, check_device, cpu_slots, slots_for
 
 WAITER = f"""
 import os, sys, time
@@ -231,3 +231,27 @@ def test_there_is_a_cpu_slot_for_every_two_cores_and_at_least_one(monkeypatch):
     for cores, slots in ((1, 1), (2, 1), (9, 4)):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)))
         assert cpu_slots() == slots
+
+
+def test_a_clock_that_was_set_back_lets_nobody_pass(tmp_path, monkeypatch):
+    holder = Line(tmp_path, run="holder", wanted=["cpu.0"]).try_take()
+    first, second = (Line(tmp_path, run=name, wanted=["cpu.0"]) for name in ("first", "second"))
+    assert first.try_take() is None
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    assert second.try_take() is None
+
+    holder.release()
+
+    assert second.try_take() is None
+    assert first.try_take() is not None
+
+
+@pytest.mark.parametrize("name", ["", " ", "gpu", "cuda:", "cuda:x", "cuda:-1", "CPU", "cpu\n", "cuda:٣"])
+def test_a_name_that_means_no_device_is_refused(name):
+    with pytest.raises(NoSuchDevice, match="known: auto, cpu, cuda"):
+        check_device(name)
+
+
+@pytest.mark.parametrize("name", ["auto", "cpu", "cuda", "cuda:0", "cuda:12"])
+def test_a_device_of_another_machine_is_a_device(name):
+    check_device(name)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from mmfuse.errors import BadSpec, StoreError
 from mmfuse_runs import control, launch
+from mmfuse_runs.atomic import write_json
 from mmfuse_runs.states import State
 
 RUNS = Path(launch.__file__).parents[1]
@@ -243,3 +245,74 @@ def test_the_supervisor_needs_no_site_packages():
         "socket",
     }
     assert not heavy & set(modules.split())
+
+
+def test_a_process_with_a_name_that_is_no_text_does_not_disturb_the_end_of_a_run(house, tmp_path):
+    program = os.fsencode(tmp_path) + b"/\xff\xfe"
+    os.symlink(sys.executable, program)  # noqa: PTH211 - a name that is no text
+    bystander = subprocess.Popen([program, "-I", "-S", "-c", "import time; time.sleep(60)"])
+
+    try:
+        run = house.start("train_with_children", until=State.RUNNING)
+        control.kill(house.store, run)
+        assert house.wait(run) is State.KILLED
+        house.eventually(lambda: house.supervisor(run).gone())
+        assert b"Traceback" not in house.path(run).joinpath("log.1.txt").read_bytes()
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+@pytest.mark.parametrize("attempts", [None, {}, ["x"]])
+def test_a_damaged_launch_file_refuses_a_resume_and_leaves_the_run_as_it_was(house, attempts):
+    run = house.start("refuse", until=State.CRASHED)
+    house.path(run).joinpath("launch.json").write_text(json.dumps({"format": 1, "attempts": attempts}))
+
+    with pytest.raises(StoreError, match=r"launch\.json .* lists no attempts"):
+        control.resume(house.store, run)
+
+    assert house.state(run) is State.CRASHED
+
+
+@pytest.mark.parametrize(
+    "damage", [{"attempt": None}, {"history": None}, {"history": [{}]}, {"since": "x"}, {"state": "dancing"}]
+)
+def test_a_damaged_state_refuses_every_verb_in_a_sentence(house, damage):
+    run = house.start("refuse", until=State.CRASHED)
+    write_json(house.path(run) / "state.json", house.record(run) | damage)
+
+    for verb in (control.stop, control.kill, control.pause, control.continue_, control.resume, control.adopt):
+        with pytest.raises(StoreError, match=r"state\.json of run .* cannot be used"):
+            verb(house.store, run)
+
+
+def test_a_reason_that_is_no_text_does_not_end_the_supervisor(house):
+    run = house.start("train", until=State.RUNNING)
+
+    control.stop(house.store, run, reason="a\udcffb")
+
+    assert house.wait(run) is State.STOPPED
+    assert house.store.record(run).reason == "asked by cli: a\N{REPLACEMENT CHARACTER}b"
+
+
+def test_a_run_that_cannot_be_started_does_not_stay_in_the_line(house, monkeypatch):
+    run = house.create()
+    monkeypatch.setenv("MMFUSE_CPU_SLOTS", "many")
+
+    with pytest.raises(BadSpec, match="MMFUSE_CPU_SLOTS"):
+        launch.start(house.store, run)
+
+    assert house.state(run) is State.CRASHED
+    assert "MMFUSE_CPU_SLOTS" in house.record(run)["reason"]
+
+
+def test_a_working_folder_that_is_gone_does_not_keep_a_run_from_starting(house, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+
+    run = house.start("finish", until=State.FINISHED)
+
+    assert house.store.folder(run).launch()["attempts"][0]["cwd"] == str(house.store.home)
