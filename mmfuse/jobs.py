@@ -5,10 +5,12 @@ This is the one door through which a run manager (or a notebook) sets the librar
 
 from __future__ import annotations
 
+import inspect
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +24,18 @@ from mmfuse.evaluation.evaluate import evaluate
 from mmfuse.models.assemble import build_model
 from mmfuse.models.cost import count_macs, count_parameters
 from mmfuse.options import parse_options
-from mmfuse.registry import DATASETS, SEARCHES
+from mmfuse.registry import DATASETS, MODELS, SEARCHES
 from mmfuse.report import Reporter, TrialRecord
 from mmfuse.search.drive import Outcome, drive
-from mmfuse.spec import EvalSpec, SearchSpec, TrainSpec
+from mmfuse.spec import CHOICE_STAGE, EvalSpec, SearchSpec, TrainSpec
+from mmfuse.training.backbones import BackboneLibrary
 from mmfuse.training.checkpoint import load_checkpoint
 from mmfuse.training.device import choose_device, use_threads
-from mmfuse.training.fit import fit
+from mmfuse.training.fit import FitResult, fit
 from mmfuse.training.microbench import MicroBenchmark
 from mmfuse.training.seeding import derive_seed
+from mmfuse.training.tapbench import TapBenchmark
+from mmfuse.training.two_stage import fit_fusion
 
 Result = dict[str, Any]
 
@@ -111,19 +116,12 @@ def _search(spec: SearchSpec, splits: Splits, workspace: Workspace) -> Result:
     module = SEARCHES.get(spec.search)
     options = parse_options(module.Options, spec.options, what=f"search {spec.search}")
     began = time.monotonic()
-    evaluator = MicroBenchmark(
-        splits,
-        options.benchmark,
-        seed=spec.seed,
-        device=choose_device(workspace.device),
-        folder=workspace.folder / "trials",
-        reporter=workspace.reporter,
-        should_stop=workspace.should_stop,
-        workers=workspace.threads,
-        history=workspace.history,
-    )
+    evaluator = EVALUATORS[getattr(module, "EVALUATOR", "microbench")](options.benchmark, spec, splits, workspace)
+    # A search that tells what it thinks between its questions declares an observer.
+    hears = "observe" in inspect.signature(module.search).parameters
+    rng = np.random.default_rng(derive_seed(spec.seed, "search"))
     outcome = drive(
-        module.search(splits.task, options, np.random.default_rng(derive_seed(spec.seed, "search"))),
+        module.search(splits.task, options, rng, **({"observe": workspace.reporter.note} if hears else {})),
         evaluator=evaluator,
         reporter=workspace.reporter,
         seed_of=lambda number: derive_seed(spec.seed, "trial", number),
@@ -135,23 +133,67 @@ def _search(spec: SearchSpec, splits: Splits, workspace: Workspace) -> Result:
     workspace.reporter.note("found", architecture=outcome.architecture.to_json(), key=outcome.architecture.key)
     if not spec.train:
         return found
-    warm = evaluator.encoder_weights(outcome.architecture) if getattr(options, "final", "fresh") == "warm" else None
-    return found | _train(outcome.architecture, spec, splits, workspace, warm=warm)
+    architecture, warm = outcome.architecture, None
+    if isinstance(evaluator, TapBenchmark):
+        architecture = evaluator.finalist(outcome.architecture)
+    elif getattr(options, "final", "fresh") == "warm":
+        warm = evaluator.encoder_weights(outcome.architecture)
+    trained = _train(architecture, spec, splits, workspace, warm=warm)
+    return found | trained
+
+
+def _micro_benchmark(options: Any, spec: SearchSpec, splits: Splits, workspace: Workspace) -> MicroBenchmark:
+    return MicroBenchmark(
+        splits,
+        options,
+        seed=spec.seed,
+        device=choose_device(workspace.device),
+        folder=workspace.folder / "trials",
+        reporter=workspace.reporter,
+        should_stop=workspace.should_stop,
+        workers=workspace.threads,
+        history=workspace.history,
+    )
+
+
+def _tap_benchmark(options: Any, spec: SearchSpec, splits: Splits, workspace: Workspace) -> TapBenchmark:
+    return TapBenchmark(
+        splits,
+        options,
+        seed=spec.seed,
+        device=choose_device(workspace.device),
+        folder=workspace.folder / "backbones",
+        data_root=workspace.data_root,
+        reporter=workspace.reporter,
+        should_stop=workspace.should_stop,
+        workers=workspace.threads,
+    )
+
+
+EVALUATORS: dict[str, Callable[[Any, SearchSpec, Splits, Workspace], MicroBenchmark | TapBenchmark]] = {
+    "microbench": _micro_benchmark,
+    "taps": _tap_benchmark,
+}
+"""How searches have their candidates trained, by the name that a search's file declares as ``EVALUATOR``."""
 
 
 def _describe(outcome: Outcome, splits: Splits, seconds: float) -> Result:
-    """The search's own result: the winner and the score its last trial measured."""
+    """The search's own result: the winner, and the mean score of its trials in the stage that chose it."""
+    stage = outcome.architecture.stage
     scores = [
         record.score
         for record in outcome.trials
-        if record.architecture == outcome.architecture and record.status == "done" and record.score is not None
+        if record.architecture == outcome.architecture
+        and record.architecture.stage == stage
+        and record.status == "done"
+        and record.score is not None
     ]
     score = sum(scores) / len(scores) if scores else None
     return {
         "architecture": outcome.architecture.to_json(),
         "architecture_key": outcome.architecture.key,
         "score": score,
-        "metric": f"val/{splits.task.metric}",
+        "metric": f"{'choice' if stage == CHOICE_STAGE else 'val'}/{splits.task.metric}",
         "metrics": {},
         "found": {"score": score, "key": outcome.architecture.key},
         "trials": len(outcome.trials),
@@ -177,7 +219,10 @@ def _train(
     *,
     warm: dict[str, Any] | None = None,
 ) -> Result:
-    fitted = fit(
+    train: Callable[..., FitResult] = partial(fit, warm=warm)
+    if architecture.family == "mfas":
+        train = partial(fit_fusion, data_root=workspace.data_root)
+    fitted = train(
         architecture,
         splits,
         spec.fit,
@@ -187,8 +232,10 @@ def _train(
         reporter=workspace.reporter,
         should_stop=workspace.should_stop,
         provenance={"run": workspace.run, "attempt": workspace.attempt, "mmfuse": __version__},
-        warm=warm,
     )
+    if hasattr(MODELS.get(architecture.family), "tap_widths"):
+        key = BackboneLibrary(workspace.data_root).add(load_checkpoint(fitted.best_checkpoint))
+        workspace.reporter.note("backbone kept", weights=key, family=architecture.family)
     result: Result = {
         "architecture": architecture.to_json(),
         "architecture_key": architecture.key,

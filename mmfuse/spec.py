@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from mmfuse.architecture import Architecture
+from mmfuse.backbones import BackboneChoice
 from mmfuse.errors import BadSpec, unknown_name
 from mmfuse.options import Options, merge, parse_assignments, parse_options
 from mmfuse.registry import DATASETS, MODELS, SEARCHES, Registry
@@ -29,12 +30,20 @@ class FitOptions(Options):
     """Adam's step size (M2-Mixer on MIMIC-III: 1e-3; on AV-MNIST it publishes 1e-2)."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """L2 term of Adam; M2-Mixer uses none."""
-    schedule: Literal["plateau", "cosine", "constant"] = "plateau"
-    """Learning-rate schedule; both papers lower it on a plateau of the validation loss."""
+    schedule: Literal["plateau", "cosine", "restarts", "constant"] = "plateau"
+    """Learning-rate schedule; M2-Mixer and MixMAS lower it on a plateau of the validation loss, MFAS restarts."""
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Factor of the plateau schedule (both papers: 0.1)."""
     plateau_patience: Annotated[int, Field(ge=0)] = 5
     """Epochs without improvement before the plateau schedule acts (MixMAS: 5, M2-Mixer: 2)."""
+    cycle: Annotated[float, Field(gt=0)] = 5.0
+    """Epochs of the first cycle of the restarts schedule (MFAS: 5)."""
+    cycle_factor: Annotated[float, Field(ge=1)] = 2.0
+    """Each further cycle of the restarts schedule is this much longer (MFAS: 2)."""
+    minimum_rate: Annotated[float, Field(ge=0)] = 1e-6
+    """Step size that each cycle of the restarts schedule falls to (MFAS: 1e-6)."""
+    fusion_epochs: Annotated[int, Field(ge=0)] = 10
+    """Epochs in which only the fusion of pretrained backbones trains, on cached taps, before all does (MFAS: 1)."""
     early_stopping: Annotated[int, Field(ge=1)] | None = 10
     """Epochs without a better validation score before training ends (MixMAS: 10, M2-Mixer: 30); null: never."""
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
@@ -70,6 +79,58 @@ class BenchmarkOptions(Options):
     """Candidates with more parameters are skipped; null sets no limit."""
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None
     """Candidates whose forward pass of one batch takes longer on this device are skipped; null sets no limit."""
+
+
+class PretrainOptions(FitOptions):
+    """How a search pretrains the backbone of one modality; the fields of full training with defaults of their own."""
+
+    epochs: Annotated[int, Field(ge=1)] = 8
+    """Passes over the training rows (the AV-MNIST code: 50, by plain gradient descent)."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Samples per optimiser step (the AV-MNIST code: 128)."""
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-3
+    """Adam's largest step size (the AV-MNIST code: gradient descent at 0.1)."""
+    schedule: Literal["plateau", "cosine", "restarts", "constant"] = "cosine"
+    """Learning-rate schedule (the AV-MNIST code: constant)."""
+    early_stopping: Annotated[int, Field(ge=1)] | None = None
+    """Epochs without a better validation score before pretraining ends; null: never."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of weights and batches; not the run's, so that all runs on the same data share their backbones."""
+
+
+class TapOptions(Options):
+    """How a search over fusions of backbone taps trains its candidates: by default exactly as MFAS publishes it."""
+
+    backbones: dict[str, BackboneChoice] = {}
+    """Backbone per modality; one that is not named is the LeNet of its modality."""
+    pretrain: PretrainOptions = PretrainOptions()
+    """How backbones are trained for which no weights are given."""
+    epochs: Annotated[int, Field(ge=1)] = 3
+    """Passes over the training rows per candidate; the best epoch by validation counts (MFAS: 3)."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Samples per optimiser step (AV-MNIST: 32)."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Adam's step size at the start of each cycle (MFAS: 1e-3)."""
+    minimum_rate: Annotated[float, Field(ge=0)] = 1e-6
+    """Adam's step size at the end of each cycle (MFAS: 1e-6)."""
+    cycle: Annotated[float, Field(gt=0)] = 1.0
+    """Epochs of the first cosine cycle (MFAS: 1)."""
+    cycle_factor: Annotated[float, Field(ge=1)] = 2.0
+    """Each further cycle is this much longer (MFAS: 2, so that 3 epochs are two cycles)."""
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    """L2 term of Adam (MFAS: 1e-4)."""
+    choice_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the training rows that neither backbones nor candidates train on: the final choice is made on them."""
+    group: Annotated[int, Field(ge=1)] = 16
+    """Most candidates that are trained as one; which ones is settled by their order, so a resumed search agrees."""
+    final_width: Annotated[int, Field(ge=1)] | None = 256
+    """Width of the found fusion when it is trained in full (MFAS: 256); null keeps that of the search."""
+    final_dropout: Annotated[float, Field(ge=0, lt=1)] | None = 0.4
+    """Dropout of the found fusion when it is trained in full (MFAS: 0.4); null keeps that of the search."""
+
+
+CHOICE_STAGE = "choice"
+"""Stage of candidates that a search over taps compares for the last time: scored on rows that nothing was fitted to."""
 
 
 class _Spec(Options):

@@ -10,7 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from mmfuse.task import ModalityKind
+from mmfuse.errors import BadSpec
+from mmfuse.task import ModalityKind, Task
 
 FusionName = Literal["concat", "sum", "mean", "max", "gated"]
 Alignment = Literal["project", "pad"]
@@ -85,3 +86,23 @@ def stages_problem(settings: Mapping[str, Sequence[object]]) -> str | None:
     if len(set(lengths.values())) == 1:
         return None
     return "stages disagree: " + ", ".join(f"{name} has {length} values" for name, length in lengths.items())
+
+
+def check_pooling(task: Task, modality: str, *, blocks: int, family: str) -> None:
+    """Check that ``modality`` is a grid that can be halved between ``blocks`` convolution blocks.
+
+    Raises:
+        BadSpec: when the task has no such modality, or its shape is impossible.
+    """
+    names = [known.name for known in task.modalities]
+    if modality not in names:
+        raise BadSpec(
+            f"model {family}: {task.name} has no modality '{modality}'",
+            f"choose one of {', '.join(names)}, for example --set modality={names[0]}",
+        )
+    shape, least = task.modality(modality).shape, 2 ** (blocks - 1)
+    if kind_of(shape) != "grid" or min(shape[1:]) < least:
+        raise BadSpec(
+            f"model {family} halves its input {blocks - 1} times, and {modality} of {task.name} has shape {shape}",
+            f"it needs a grid of at least {least} x {least}",
+        )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from mmfuse.architecture import Architecture
 from mmfuse.errors import ReplayMismatch
@@ -51,6 +51,16 @@ class Evaluator(Protocol):
 
         A candidate that cannot be built or trained yields a record that says so; it does not raise.
         """
+
+
+class Observer(Protocol):
+    """Hears what a search thinks between its questions; `Reporter.note` is one, and facts are JSON values.
+
+    A search that is replayed tells everything again, so listeners keep the latest note of a step.
+    """
+
+    def __call__(self, message: str, **facts: Any) -> None:
+        """Take note."""
 
 
 @dataclass(frozen=True)

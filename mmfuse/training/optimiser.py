@@ -7,6 +7,7 @@ what a small model's step mostly costs; full training and search trials share it
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import nn
@@ -53,6 +54,15 @@ def make_schedule(options: FitOptions, optimiser: Optimizer, *, steps: int) -> S
         return Plateau(optimiser, factor=options.plateau_factor, patience=options.plateau_patience)
     if options.schedule == "cosine":
         return Cosine(optimiser, learning_rate=options.learning_rate, steps=steps)
+    if options.schedule == "restarts":
+        cycles = Cycles(
+            highest=options.learning_rate,
+            lowest=options.minimum_rate,
+            first=options.cycle,
+            factor=options.cycle_factor,
+            steps_per_epoch=steps // options.epochs,
+        )
+        return WarmRestarts(optimiser, cycles)
     return Constant()
 
 
@@ -85,6 +95,58 @@ class Cosine:
         """Set the step size of ``step``."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate * (1 + math.cos(math.pi * step / self.steps)) / 2
+
+    def after_epoch(self, val_loss: float) -> None:
+        """Nothing changes."""
+
+    def state(self) -> dict[str, Any]:
+        """Nothing is remembered."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Nothing was remembered."""
+
+
+@dataclass(frozen=True)
+class Cycles:
+    """Cosine cycles with warm restarts (SGDR, arXiv 1608.03983): step sizes as a function of the step.
+
+    The first cycle lasts ``first`` epochs, each further one ``factor`` times as long. MFAS's code restarts when the
+    step size comes within 1e-10 of the lowest, which depending on the batch size happens late or never; here cycles
+    are whole numbers of steps.
+    """
+
+    highest: float
+    lowest: float
+    first: float
+    factor: float
+    steps_per_epoch: int
+
+    def rate(self, step: int) -> float:
+        """The step size of optimiser step ``step`` (from 0)."""
+        epochs = self.first
+        length = self._steps(epochs)
+        while step >= length:
+            step -= length
+            epochs *= self.factor
+            length = self._steps(epochs)
+        return self.lowest + (self.highest - self.lowest) * (1 + math.cos(math.pi * step / length)) / 2
+
+    def _steps(self, epochs: float) -> int:
+        return max(1, round(epochs * self.steps_per_epoch))
+
+
+class WarmRestarts:
+    """`Cycles` applied to an optimiser: a function of the step, so nothing is remembered."""
+
+    def __init__(self, optimiser: Optimizer, cycles: Cycles) -> None:
+        self.optimiser = optimiser
+        self.cycles = cycles
+
+    def before_step(self, step: int) -> None:
+        """Set the step size of ``step``."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.cycles.rate(step)
 
     def after_epoch(self, val_loss: float) -> None:
         """Nothing changes."""

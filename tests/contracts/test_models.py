@@ -35,6 +35,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "network": _MLP,
         "fusion": "gated",
     },
+    "mfas": {"layers": [[2, 4, 0], [0, 1, 0]], "width": 64, "dropout": 0.0},
     "unimodal": {"modality": "image", "encoder": _MLP, "head_hidden": 16},
 }
 CASES = [(family, kind) for family in MODELS.names() for kind in TASKS]

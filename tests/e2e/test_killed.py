@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from typed import TINY_SEARCH, TOY_M2, Command, environment, shown
+from typed import TINY_FUSION_SEARCH, TINY_SEARCH, TOY_M2, Command, environment, shown
 
 ENDED = {"finished", "stopped", "killed", "crashed", "lost", "cancelled"}
 
@@ -97,6 +97,27 @@ def test_a_search_killed_anywhere_ends_as_if_it_had_not_been(mmfuse: Command, ho
     assert left["metrics"] == right["metrics"]
     assert series(folder, "train/loss") == series(whole, "train/loss")
     assert series(folder, "val/accuracy") == series(whole, "val/accuracy")
+    ours, theirs = weights(folder), weights(whole)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_fusion_search_killed_anywhere_ends_as_if_it_had_not_been(
+    mmfuse: Command, home: Path, tmp_path: Path, seed: int
+) -> None:
+    command = ["search", "mfas", "--dataset", "toy", *TINY_FUSION_SEARCH, "--seed", "3"]
+    mmfuse(*command, "--name", "whole", "--data-root", str(tmp_path / "data of whole"))
+    whole = Path(shown(mmfuse("runs", "show", "whole", "--json"))["folder"])
+    folder = start(mmfuse, home, *command, "--name", "killed", "--data-root", str(tmp_path / "data of killed"))
+
+    kills = kill_now_and_then(mmfuse, folder, times=4, seed=seed, longest=8.0)
+    assert wait_until(folder, ENDED) == "finished"
+
+    assert kills > 0
+    assert trial_table(mmfuse, "killed") == trial_table(mmfuse, "whole")
+    left, right = (shown(mmfuse("runs", "show", name, "--json"))["run"] for name in ("killed", "whole"))
+    assert left["architecture_key"] == right["architecture_key"]
+    assert left["metrics"] == right["metrics"]
     ours, theirs = weights(folder), weights(whole)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 

@@ -20,6 +20,16 @@ TINY_SEARCH = [
 ]
 """A whole search with its final training, in seconds: 4 + 2 + 2 trials."""
 
+TINY_FUSION_SEARCH = [
+    *("--set", "benchmark.backbones.audio.family=lenet_image"),
+    *("--set", "benchmark.backbones.audio.params.modality=audio"),
+    *("--set", "benchmark.pretrain.epochs=2", "--set", "benchmark.final_width=8"),
+    *("--set", "levels=2", "--set", "sweeps=1", "--set", "samples=4", "--set", "control=false"),
+    *("--set", "finalists=2", "--set", "final_repeats=2"),
+    *("--set", "fit.epochs=3", "--set", "fit.fusion_epochs=2", "--set", "data.samples=128"),
+]
+"""The same for a search over backbone taps: two pretrainings, 18 + 4 trainings, then the finalists."""
+
 TOY_M2 = [
     *("--set", "encoders.image.patch=4", "--set", "encoders.audio.patch=4"),
     *("--set", "data.samples=128"),

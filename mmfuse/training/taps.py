@@ -1,0 +1,179 @@
+"""Tap cache: one pass of frozen backbones over train and validation, kept for every search that asks the same.
+
+A file below the data root, ``taps/<dataset>-<key>.h5``, where the key stands for the backbones' weights, the data's
+fingerprint and the list of taps. Rows are 32-bit floats in stored order, as the backbones gave them in evaluation mode,
+beside each feature's mean and deviation over the training rows; they are standardised when loaded. A file appears
+whole or not at all and carries checksums; one that is damaged is made anew. The test split is never read.
+
+The published search trains with backbones in training mode, whose statistics drift; such taps could not be kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mmfuse.architecture import canonical_json
+from mmfuse.backbones import BackboneChoice, tap_widths
+from mmfuse.batch import Split, Splits
+from mmfuse.errors import Stopped
+from mmfuse.models.assemble import build_model
+from mmfuse.models.lenet import LeNet
+from mmfuse.models.tap_layout import TapLayout
+from mmfuse.report import Reporter
+from mmfuse.training.backbones import Backbone
+from mmfuse.training.batched import TapRows
+from mmfuse.training.resident import ordered_batches
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+BATCH = 128
+
+
+@dataclass(frozen=True)
+class TapTable:
+    """Standardised taps of train and validation, side by side as ``layout`` says, and what they were standardised by.
+
+    ``mean`` and ``std`` are (T,).
+    """
+
+    layout: TapLayout
+    mean: Tensor
+    std: Tensor
+    train: TapRows
+    val: TapRows
+
+
+def cached_taps(
+    backbones: Mapping[str, Backbone],
+    splits: Splits,
+    *,
+    data_root: Path,
+    device: torch.device,
+    reporter: Reporter,
+    should_stop: Callable[[], bool],
+) -> TapTable:
+    """The taps of ``backbones`` on ``splits``, from the cache if they are in it; the rows lie on the CPU.
+
+    Raises:
+        Stopped: between two batches of the pass; nothing is kept then.
+    """
+    layout = layout_of(backbones)
+    path = data_root / "taps" / f"{splits.task.name}-{_key(backbones, splits)}.h5"
+    known = _read(path, layout, splits)
+    values = known or _pass(backbones, splits, layout, device=device, reporter=reporter, should_stop=should_stop)
+    if known is None:
+        _write(path, values)
+    reporter.note("taps", file=path.name, features=layout.total, origin="cached" if known else "computed")
+    mean, std = (torch.from_numpy(values[name]) for name in ("mean", "std"))
+    train, val = (
+        TapRows((torch.from_numpy(values[name]) - mean) / std, split.target.cpu())
+        for name, split in (("train", splits.train), ("val", splits.val))
+    )
+    return TapTable(layout, mean, std, train, val)
+
+
+def layout_of(backbones: Mapping[str, Backbone]) -> TapLayout:
+    """All taps of ``backbones``, in their order."""
+    architectures = [backbone.architecture for backbone in backbones.values()]
+    return TapLayout(tuple(tap_widths(BackboneChoice(family=a.family, params=dict(a.params))) for a in architectures))
+
+
+Arrays = dict[str, NDArray[np.float32]]
+
+
+def _key(backbones: Mapping[str, Backbone], splits: Splits) -> str:
+    taps = [[modality, backbone.architecture.to_json(), backbone.key] for modality, backbone in backbones.items()]
+    content = {"format": FORMAT, "fingerprint": splits.fingerprint, "taps": taps, "type": "float32"}
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
+
+
+def _pass(
+    backbones: Mapping[str, Backbone],
+    splits: Splits,
+    layout: TapLayout,
+    *,
+    device: torch.device,
+    reporter: Reporter,
+    should_stop: Callable[[], bool],
+) -> Arrays:
+    models = {}
+    for modality, backbone in backbones.items():
+        model = build_model(backbone.architecture, splits.task)
+        model.load_state_dict(backbone.weights)
+        models[modality] = cast(LeNet, model).to(device).eval()
+    total, done = len(splits.train) + len(splits.val), 0
+    arrays: Arrays = {}
+    for name, split in (("train", splits.train), ("val", splits.val)):
+        arrays[name] = np.empty((len(split), layout.total), dtype=np.float32)
+        start = 0
+        for rows in _tap_batches(models, split, device):
+            if should_stop():
+                raise Stopped
+            arrays[name][start : start + len(rows)] = rows
+            start += len(rows)
+            reporter.progress(done + start, total, what="backbone pass")
+        done += len(split)
+    mean, std = arrays["train"].mean(0, dtype=np.float64), arrays["train"].std(0, dtype=np.float64)
+    # A feature that never changes says nothing; it becomes 0 and not a division by 0.
+    return arrays | {"mean": mean.astype(np.float32), "std": np.where(std > 1e-6, std, 1.0).astype(np.float32)}
+
+
+@torch.no_grad()
+def _tap_batches(models: Mapping[str, LeNet], split: Split, device: torch.device) -> Iterator[NDArray[np.float32]]:
+    for batch in ordered_batches(split, batch_size=BATCH):
+        inputs = batch.to(device).inputs
+        parts = [tap for modality, model in models.items() for tap in model.taps(inputs[modality])]
+        yield torch.cat(parts, dim=1).cpu().numpy()
+
+
+def _read(path: Path, layout: TapLayout, splits: Splits) -> Arrays | None:
+    """What the file holds; None where there is none, or one that cannot be used."""
+    shapes = {
+        "train": (len(splits.train), layout.total),
+        "val": (len(splits.val), layout.total),
+        "mean": (layout.total,),
+        "std": (layout.total,),
+    }
+    if not path.is_file():
+        return None
+    try:
+        with h5py.File(path, "r") as file:
+            arrays: Arrays = {name: file[name][()] for name in shapes}
+    except (OSError, KeyError) as error:
+        logger.warning("the tap cache %s is damaged (%s) and made anew", path, error)
+        return None
+    if {name: array.shape for name, array in arrays.items()} != shapes:
+        logger.warning("the tap cache %s has other shapes than wanted and is made anew", path)
+        return None
+    return arrays
+
+
+def _write(path: Path, arrays: Arrays) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(temporary, "w") as file:
+            for name, array in arrays.items():
+                file.create_dataset(name, data=array, chunks=True, fletcher32=True)
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    except OSError as error:  # a cache: the search goes on without it
+        logger.warning("the taps could not be kept in %s: %s", path, error)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,248 @@
+"""Backbones are trained once and known by their weights; their taps are computed once, whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import h5py
+import pytest
+import tap_world as world
+import torch
+from tap_world import BACKBONES, PRETRAIN, SPLITS, Listener, stops_after
+
+from mmfuse.backbones import BackboneChoice
+from mmfuse.batch import Splits
+from mmfuse.errors import CheckpointMismatch, DataMissing, Stopped
+from mmfuse.models.assemble import build_model
+from mmfuse.models.lenet import LeNet
+from mmfuse.training.backbones import Backbone, BackboneLibrary, obtain_backbones, weights_hash
+from mmfuse.training.checkpoint import load_checkpoint
+from mmfuse.training.taps import TapTable, cached_taps
+
+CPU = torch.device("cpu")
+
+
+def obtain(place: Path, **changes: Any) -> dict[str, Backbone]:
+    settled: dict[str, Any] = {
+        "choices": BACKBONES,
+        "splits": SPLITS,
+        "pretrain": PRETRAIN,
+        "folder": place / "run",
+        "reporter": Listener(),
+        "should_stop": lambda: False,
+    } | changes
+    choices, splits = settled.pop("choices"), settled.pop("splits")
+    return obtain_backbones(choices, splits, device=CPU, data_root=place / "data", **settled)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data root with both backbones, and the run that trained them."""
+    place = tmp_path_factory.mktemp("trained")
+    obtain(place)
+    yield place
+
+
+@pytest.fixture
+def place(trained: Path, tmp_path: Path) -> Path:
+    shutil.copytree(trained / "data", tmp_path / "data")
+    return tmp_path
+
+
+def test_a_second_run_finds_the_backbones_of_the_first(trained: Path, place: Path) -> None:
+    heard = Listener()
+
+    again = obtain(place, reporter=heard)
+
+    assert heard.origins() == ["found again", "found again"]
+    assert {name: b.key for name, b in again.items()} == {name: b.key for name, b in obtain(trained).items()}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pretrain": PRETRAIN.model_copy(update={"seed": 1})},
+        {"pretrain": PRETRAIN.model_copy(update={"learning_rate": 0.01})},
+        {"splits": replace(SPLITS, fingerprint="beef")},
+        {"splits": replace(SPLITS, train=SPLITS.train.take(torch.arange(100)))},
+        {"choices": {"image": BackboneChoice(family="lenet_image", params={"channels": 1})}},
+    ],
+)
+def test_another_recipe_is_trained_anew(place: Path, changes: dict[str, Any]) -> None:
+    heard = Listener()
+
+    obtain(place, reporter=heard, **{"choices": {"image": BACKBONES["image"]}} | changes)
+
+    assert heard.origins() == ["pretrained"]
+
+
+def test_a_resumed_run_keeps_its_backbones_whatever_became_of_the_data_root(place: Path) -> None:
+    first, heard = obtain(place), Listener()
+    shutil.rmtree(place / "data")
+
+    again = obtain(place, reporter=heard)
+
+    assert heard.origins() == ["this run", "this run"]
+    assert {name: b.key for name, b in again.items()} == {name: b.key for name, b in first.items()}
+
+
+def test_an_interrupted_pretraining_ends_with_the_same_weights(trained: Path, tmp_path: Path) -> None:
+    whole = obtain(trained)
+    for calls in (3, 5):
+        with pytest.raises(Stopped):
+            obtain(tmp_path, should_stop=stops_after(calls))
+
+    resumed = obtain(tmp_path)
+
+    assert {name: b.key for name, b in resumed.items()} == {name: b.key for name, b in whole.items()}
+
+
+def test_weights_can_be_given_by_hash_or_path(trained: Path, place: Path) -> None:
+    key = obtain(trained)["image"].key
+    path = trained / "data" / "backbones" / f"{key}.ckpt"
+
+    for number, weights in enumerate((key, str(path))):
+        heard = Listener()
+        choices = {"image": BACKBONES["image"].model_copy(update={"weights": weights})}
+        given = obtain(place, choices=choices, folder=place / f"run{number}", reporter=heard)
+        assert (given["image"].key, heard.origins()) == (key, ["given"])
+
+
+def test_weights_that_cannot_be_used_are_refused_with_the_reason(trained: Path, place: Path) -> None:
+    key = obtain(trained)["image"].key
+    image = BACKBONES["image"].model_copy(update={"weights": key})
+    wider = BackboneChoice(family="lenet_image", params={"channels": 5}, weights=key)
+
+    with pytest.raises(DataMissing, match="no backbone with weights 0123"):
+        obtain(place, choices={"image": image.model_copy(update={"weights": "0123"})})
+    with pytest.raises(CheckpointMismatch, match=r'the weights for image belong to .*"channels":2.*"channels":5'):
+        obtain(place, choices={"image": wider})
+    with pytest.raises(CheckpointMismatch, match="fingerprint f00d"):
+        obtain(place, choices={"image": image}, splits=replace(SPLITS, fingerprint="beef"))
+
+
+def test_a_damaged_backbone_is_trained_again(trained: Path, place: Path) -> None:
+    key = obtain(trained)["image"].key
+    path = place / "data" / "backbones" / f"{key}.ckpt"
+    path.write_bytes(path.read_bytes()[:500])
+
+    assert BackboneLibrary(place / "data").made_by("no such recipe") is None
+    heard = Listener()
+    obtain(place, choices={"image": BACKBONES["image"]}, reporter=heard)
+
+    assert heard.origins() == ["pretrained"]
+
+
+def test_the_hash_changes_with_every_bit_and_nothing_else() -> None:
+    weights = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.zeros(2)}
+    changed = weights["a"].clone()
+    changed[1, 2] = torch.nextafter(changed[1, 2], torch.tensor(9.0))
+
+    same = weights_hash(dict(reversed([(name, value.clone()) for name, value in weights.items()])))
+
+    assert same == weights_hash(weights)
+    others = [{**weights, "a": changed}, {**weights, "a": weights["a"].T}, {**weights, "a": weights["a"].double()}]
+    assert len({weights_hash(each) for each in (weights, *others, {"a": weights["a"]})}) == 5
+
+
+def taps(place: Path, backbones: dict[str, Backbone], splits: Splits = SPLITS, **changes: Any) -> TapTable:
+    settled: dict[str, Any] = {"reporter": Listener(), "should_stop": lambda: False} | changes
+    return cached_taps(backbones, splits, data_root=place / "data", device=CPU, **settled)
+
+
+def test_taps_are_those_of_frozen_backbones_standardised_on_train(place: Path) -> None:
+    backbones = obtain(place)
+
+    table = taps(place, backbones)
+
+    expected = []
+    for modality, backbone in backbones.items():
+        model = cast(LeNet, build_model(backbone.architecture, SPLITS.task))
+        model.load_state_dict(backbone.weights)
+        with torch.no_grad():
+            expected += model.eval().taps(SPLITS.train.inputs[modality])
+    raw = torch.cat(expected, dim=1)
+    torch.testing.assert_close(table.train.taps * table.std + table.mean, raw, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(table.train.taps.mean(0), torch.zeros(28), rtol=0, atol=1e-5)
+    torch.testing.assert_close(table.train.taps.std(0, correction=0), torch.ones(28), rtol=0, atol=1e-4)
+    assert table.layout.widths == ((2, 4, 8), (2, 4, 8))
+    assert torch.equal(table.val.target, SPLITS.val.target)
+
+
+def test_taps_are_computed_once_and_the_same_from_the_cache(place: Path) -> None:
+    backbones, first, second = obtain(place), Listener(), Listener()
+
+    computed, cached = (taps(place, backbones, reporter=heard) for heard in (first, second))
+
+    assert (first.origins(), second.origins()) == (["computed"], ["cached"])
+    assert torch.equal(computed.train.taps, cached.train.taps)
+    assert torch.equal(computed.val.taps, cached.val.taps)
+
+
+def test_other_weights_data_or_backbones_have_other_files(place: Path) -> None:
+    backbones = obtain(place)
+    swapped = {"image": backbones["image"], "audio": replace(backbones["audio"], key="0123456789abcdef")}
+
+    for each, splits in (
+        (backbones, SPLITS),
+        (swapped, SPLITS),
+        (backbones, replace(SPLITS, fingerprint="beef")),
+        ({"image": backbones["image"]}, SPLITS),
+        (dict(reversed(backbones.items())), SPLITS),
+    ):
+        taps(place, each, splits)
+
+    assert len(list((place / "data" / "taps").glob("*.h5"))) == 5
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other shape"])
+def test_a_damaged_cache_is_noticed_and_made_anew(place: Path, damage: str) -> None:
+    backbones = obtain(place)
+    whole = taps(place, backbones)
+    (path,) = (place / "data" / "taps").glob("*.h5")
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        with h5py.File(path) as file:
+            stored = file["train"][0, :4].tobytes()
+        content[content.index(stored)] ^= 0xFF
+        path.write_bytes(content)
+    else:
+        smaller = replace(SPLITS, train=SPLITS.train.take(torch.arange(50)))
+        taps(place, backbones, smaller)
+    heard = Listener()
+
+    again = taps(place, backbones, reporter=heard)
+
+    assert heard.origins() == ["computed"]
+    assert torch.equal(again.train.taps, whole.train.taps)
+
+
+def test_a_stopped_pass_leaves_nothing(place: Path) -> None:
+    backbones = obtain(place)
+
+    with pytest.raises(Stopped):
+        taps(place, backbones, should_stop=stops_after(1))
+
+    assert not (place / "data" / "taps").exists()
+
+
+def test_a_place_that_cannot_be_written_costs_the_cache_and_nothing_else(place: Path) -> None:
+    backbones = obtain(place)
+    (place / "data" / "taps").write_text("a file where the folder should be")
+
+    table = taps(place, backbones)
+
+    assert len(table.train) == 160
+
+
+def test_pretraining_never_opens_the_test_split_and_keeps_whole_checkpoints(trained: Path) -> None:
+    for name in BACKBONES:
+        checkpoint = load_checkpoint(trained / "run" / f"{name}.ckpt")
+        assert checkpoint.training is None
+        assert checkpoint.fingerprint == world.SPLITS.fingerprint
