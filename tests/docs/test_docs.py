@@ -21,7 +21,7 @@ from mmfuse.architecture import Architecture
 from mmfuse.options import Options
 from mmfuse.registry import DATASETS
 from mmfuse.report import TrialRecord
-from mmfuse.spec import BenchmarkOptions, FitOptions, resolve_search
+from mmfuse.spec import BenchmarkOptions, FitOptions, TapOptions, resolve_search
 from mmfuse_cli.lazy import LazyGroup
 from mmfuse_cli.main import app
 from mmfuse_runs.reporter import RunReporter
@@ -146,7 +146,7 @@ def test_every_command_named_in_the_text_exists(page: Path) -> None:
 def test_every_setting_named_in_the_text_exists() -> None:
     groups: dict[str, set[str]] = {
         "fit": set(FitOptions.model_fields),
-        "benchmark": set(BenchmarkOptions.model_fields),
+        "benchmark": {*BenchmarkOptions.model_fields, *TapOptions.model_fields},
         "data": {key for name in DATASETS.names() for key in _options(name).model_fields},
     }
 
