@@ -34,7 +34,7 @@ demo: install
 	@echo "look at both with: $(BIN)/mmfuse tui"
 
 test: install check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
 
 check: install
 	$(BIN)/ruff format --check .

@@ -126,7 +126,7 @@ def test_a_paused_run_stands_still_and_goes_on(house):
     run = house.start("train", until=State.RUNNING)
 
     assert control.pause(house.store, run) is State.PAUSED
-    assert Path(f"/proc/{house.worker(run).pid}/stat").read_text().split()[2] == "T"
+    house.eventually(lambda: Path(f"/proc/{house.worker(run).pid}/stat").read_text().split()[2] == "T")
     assert control.continue_(house.store, run) is State.RUNNING
     house.eventually(lambda: Path(f"/proc/{house.worker(run).pid}/stat").read_text().split()[2] != "T")
 
