@@ -33,8 +33,9 @@ demo: install
 	$(BIN)/mmfuse runs compare m2-mixer-$(STAMP) mixmas-$(STAMP)
 	@echo "look at both with: $(BIN)/mmfuse tui"
 
+# One compute thread per test process: two processes that each want both cores wait for each other most of the time.
 test: install check
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
 
 check: install
 	$(BIN)/ruff format --check .

@@ -88,6 +88,7 @@ async def test_a_new_number_reaches_the_charts_of_the_selected_run(home, trial, 
     app = dashboard()
 
     async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, lambda: len(runs_of(app).rows) == 4)
         await pilot.press("j")
         await settle(pilot, lambda: shown_run(app) == runs["training"].name)
         home.metrics(runs["training"], [(100, {"train/loss": 0.001})])

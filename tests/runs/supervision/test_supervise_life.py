@@ -189,7 +189,9 @@ def test_a_pause_that_comes_before_the_worker_is_kept_until_it_runs(house):
 def test_a_run_waits_for_its_slot_says_for_whom_and_can_be_withdrawn(house, monkeypatch):
     monkeypatch.setenv("MMFUSE_CPU_SLOTS", "1")
     first = house.start("finish_when_told", until=State.RUNNING)
-    second, third = house.start("finish"), house.start("finish")
+    second = house.start("finish")
+    house.eventually(lambda: house.record(second)["waiting"] is not None)
+    third = house.start("finish")
 
     house.eventually(lambda: house.record(third)["waiting"] is not None)
     house.eventually(lambda: house.record(second)["waiting"] == f"cpu.0 is held by {first}")
