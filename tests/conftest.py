@@ -1,0 +1,7 @@
+"""What every test needs, in whatever folder it stands."""
+
+import signal
+
+# Fixtures of runs name the test process as a live run's supervisor, and a request nudges a supervisor with SIGUSR1, whose
+# default is to end the process. A handler, unlike SIG_IGN, is not passed on to the programs that tests start.
+signal.signal(signal.SIGUSR1, lambda number, frame: None)
