@@ -2,6 +2,6 @@
 
 import signal
 
-# Fixtures of runs name the test process as a live run's supervisor, and a request nudges a supervisor with SIGUSR1, whose
-# default is to end the process. A handler, unlike SIG_IGN, is not passed on to the programs that tests start.
+# Fixtures of runs name the test process as a live run's supervisor, and a request nudges a supervisor with SIGUSR1,
+# whose default is to end the process. A handler, unlike SIG_IGN, is not passed on to the programs that tests start.
 signal.signal(signal.SIGUSR1, lambda number, frame: None)
