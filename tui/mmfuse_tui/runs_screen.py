@@ -50,7 +50,8 @@ class RunsScreen(Screen[None]):
         Binding("x", "ask('kill')", "Kill", tooltip="End the run's processes at once", id="run.kill"),
         Binding("p", "pause", "Pause", tooltip="Pause the run, or let a paused one continue", id="run.pause"),
         Binding("r", "ask('resume')", "Resume", tooltip="Start the next attempt of an ended run", id="run.resume"),
-        Binding("slash", "filter", "Filter", tooltip="Show only some runs", id="runs.filter"),
+        # First in line: what is typed right after the slash must reach the filter, never the verbs of the table.
+        Binding("slash", "filter", "Filter", priority=True, tooltip="Show only some runs", id="runs.filter"),
         Binding("o", "order", "Sort", tooltip="Next order of the table", id="runs.order"),
         Binding("O", "reverse", "Reverse", show=False, tooltip="Turn the order round", id="runs.reverse"),
         Binding("enter", "open", "Open", show=False, tooltip="Go to the panels of the run", id="runs.open"),
@@ -126,7 +127,9 @@ class RunsScreen(Screen[None]):
         self._table.focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Actions that make no sense for the selected run are dimmed; a read-only store has none."""
+        """Actions that make no sense for the selected run are dimmed; a read-only store has none; text keeps its slash."""
+        if action == "filter":
+            return not isinstance(self.focused, Input)
         if action == "ask":
             return self._allows(str(parameters[0]))  # type: ignore[arg-type]
         if action == "pause":
@@ -147,9 +150,9 @@ class RunsScreen(Screen[None]):
         self.action_ask("continue" if run is not None and str(run.state) == "paused" else "pause")
 
     def action_filter(self) -> None:
-        """Open the filter line."""
+        """Open the filter line; it has the focus on return, not a message later as with ``focus()``."""
         self.query_one("#filter-line").add_class("-open")
-        self.query_one("#filter", Input).focus()
+        self.set_focus(self.query_one("#filter", Input))
 
     def action_order(self) -> None:
         """The next order."""
