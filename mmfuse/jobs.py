@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mmfuse import __version__
 from mmfuse.architecture import Architecture
@@ -22,7 +23,7 @@ from mmfuse.batch import Splits
 from mmfuse.errors import CheckpointMismatch, Stopped
 from mmfuse.evaluation.evaluate import evaluate
 from mmfuse.models.assemble import build_model
-from mmfuse.models.cost import count_macs, count_parameters
+from mmfuse.models.cost import count_macs, count_parameters, measure_latency
 from mmfuse.options import parse_options
 from mmfuse.registry import DATASETS, MODELS, SEARCHES
 from mmfuse.report import Reporter, TrialRecord
@@ -128,7 +129,7 @@ def _search(spec: SearchSpec, splits: Splits, workspace: Workspace) -> Result:
         finished={record.number: record for record in workspace.history},
         expected=module.expected_trials(splits.task, options),
     )
-    found = _describe(outcome, splits, time.monotonic() - began)
+    found = _describe(outcome, splits, time.monotonic() - began, choose_device(workspace.device))
     _write_json(workspace.folder / "artefacts" / "search.json", found | {"stages": _by_stage(outcome)})
     workspace.reporter.note("found", architecture=outcome.architecture.to_json(), key=outcome.architecture.key)
     if not spec.train:
@@ -177,7 +178,7 @@ EVALUATORS: dict[str, Callable[[Any, SearchSpec, Splits, Workspace], MicroBenchm
 """How searches have their candidates trained, by the name that a search's file declares as ``EVALUATOR``."""
 
 
-def _describe(outcome: Outcome, splits: Splits, seconds: float) -> Result:
+def _describe(outcome: Outcome, splits: Splits, seconds: float, device: torch.device) -> Result:
     """The search's own result: the winner, and the mean score of its trials in the stage that chose it."""
     stage = outcome.architecture.stage
     scores = [
@@ -199,7 +200,7 @@ def _describe(outcome: Outcome, splits: Splits, seconds: float) -> Result:
         "trials": len(outcome.trials),
         "trial_seconds": sum(record.seconds for record in outcome.trials),
         "search_seconds": seconds,
-        **_size(outcome.architecture, splits),
+        **_size(outcome.architecture, splits, device),
     }
 
 
@@ -247,7 +248,7 @@ def _train(
         "epochs": fitted.epochs,
         "steps": fitted.steps,
         "fit_seconds": fitted.seconds,
-        **_size(architecture, splits),
+        **_size(architecture, splits, choose_device(workspace.device)),
     }
     if spec.test:
         measured = _evaluate(fitted.best_checkpoint, "test", splits, workspace)
@@ -269,15 +270,18 @@ def _evaluate(path: Path, split: str, splits: Splits, workspace: Workspace) -> R
         "metric": f"{split}/{splits.task.metric}",
         "metrics": metrics,
         "samples": measured.samples,
-        **_size(checkpoint.architecture, splits),
+        "parameters": measured.parameters,
+        "macs": measured.macs,
+        "latency_ms": measured.latency_ms,
     }
 
 
-def _size(architecture: Architecture, splits: Splits) -> Result:
-    """Parameters, and multiply-accumulates of one sample."""
+def _size(architecture: Architecture, splits: Splits, device: torch.device) -> Result:
+    """Parameters; multiply-accumulates and milliseconds of one sample, untrained: neither depends on the weights."""
     model = build_model(architecture, splits.task).eval()
     sample = splits.val.take(splits.val.ids.new_zeros(1)).all().to("cpu")
-    return {"parameters": count_parameters(model), "macs": count_macs(model, sample)}
+    size = {"parameters": count_parameters(model), "macs": count_macs(model, sample)}
+    return size | {"latency_ms": 1e3 * measure_latency(model.to(device), sample.to(device))}
 
 
 def _write_json(path: Path, value: Any) -> None:

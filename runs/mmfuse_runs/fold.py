@@ -16,24 +16,12 @@ from mmfuse.architecture import Architecture
 from mmfuse.errors import MmfuseError, StoreError
 from mmfuse_runs.folder import RunFolder, trials_of
 from mmfuse_runs.records import DEFAULTS, SETTLED, architecture_label
+from mmfuse_runs.result import INDEXED
 from mmfuse_runs.states import LIVE, TERMINAL, State, observe
 from mmfuse_runs.wellformed import well_formed_json
 
 Fields = dict[str, Any]
 
-_RESULT = (
-    "score",
-    "metric",
-    "maximize",
-    "metrics",
-    "architecture_key",
-    "parameters",
-    "macs",
-    "fingerprint",
-    "stand_in",
-    "dataset_label",
-    "seconds",
-)
 # What may have changed since the last fold in a way that leaves no trace in the new one.
 _TRANSIENT = (
     SETTLED,
@@ -130,7 +118,7 @@ def _told(folder: RunFolder, fields: Fields) -> Fields:
     for event in events:
         if event.get("ev") == "note" and event.get("message") == "dataset":
             facts = event["facts"]
-            told |= {"dataset_label": facts["label"]} | {name: facts[name] for name in _RESULT if name in facts}
+            told |= {"dataset_label": facts["label"]} | {name: facts[name] for name in INDEXED if name in facts}
         elif event.get("ev") == "note" and event.get("message") == "found":
             told |= _architecture(event["facts"]["architecture"])
     trained = [event["facts"]["score"] for event in events if event.get("message") == "best"]
@@ -146,7 +134,7 @@ def _outcome(folder: RunFolder, fields: Fields) -> Fields:
     """What came out: the worker's last word."""
     last_word = folder.exit() or {}
     result = last_word.get("result") or {}
-    outcome = {name: result[name] for name in _RESULT if result.get(name) is not None}
+    outcome = {name: result[name] for name in INDEXED if result.get(name) is not None}
     if result.get("architecture"):
         outcome |= _architecture(result["architecture"])
     error = last_word.get("error")

@@ -12,35 +12,18 @@ from mmfuse.errors import MmfuseError, StoreError
 from mmfuse.report import TrialRecord
 from mmfuse_runs.journal import JournalReader
 from mmfuse_runs.nonfinite import unspell
+from mmfuse_runs.result import KINDS, NUMBER
 from mmfuse_runs.tail import MetricsTable
 
 FORMAT = 1
 """Format number of the JSON files of a run folder; a newer one is refused."""
 
 
-_NUMBER = (int, float)
 _EXIT_KINDS: Mapping[str, tuple[type, ...]] = {
     "attempt": (int,),
     "result": (dict,),
     "error": (dict,),
     "exit_code": (int,),
-}
-_RESULT_KINDS: Mapping[str, tuple[type, ...]] = {
-    "score": _NUMBER,
-    "metric": (str,),
-    "maximize": (bool,),
-    "metrics": (dict,),
-    "architecture": (dict,),
-    "architecture_key": (str,),
-    "parameters": _NUMBER,
-    "macs": _NUMBER,
-    "checkpoint": (str,),
-    "fingerprint": (str,),
-    "stand_in": (bool,),
-    "dataset_label": (str,),
-    "epochs": _NUMBER,
-    "seconds": _NUMBER,
-    "trials": _NUMBER,
 }
 """What ``exit.json`` may hold besides null."""
 
@@ -94,7 +77,7 @@ class RunFolder:
     def exit(self) -> dict[str, Any] | None:
         """``exit.json``: the worker's last word; None before it."""
         record = self._read("exit.json", {})
-        trouble = _trouble_in(record, _EXIT_KINDS) or _trouble_in(record.get("result") or {}, _RESULT_KINDS)
+        trouble = _trouble_in(record, _EXIT_KINDS) or _trouble_in(record.get("result") or {}, KINDS)
         if trouble:
             raise StoreError(f"exit.json of run {self.id} is damaged: {trouble}", "mmfuse doctor")
         return record or None
@@ -189,7 +172,7 @@ def _trouble_in(record: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]]
             return f"its {name} is {value!r:.40}"
     measured = unspell(record.get("metrics") or {})
     return next(
-        (f"its {name} is {value!r:.40}" for name, value in measured.items() if not isinstance(value, _NUMBER)), ""
+        (f"its {name} is {value!r:.40}" for name, value in measured.items() if not isinstance(value, NUMBER)), ""
     )
 
 

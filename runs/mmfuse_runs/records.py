@@ -53,7 +53,11 @@ class RunRecord:
     architecture_key: str = ""
     parameters: int | None = None
     macs: int | None = None
+    latency_ms: float | None = None
+    """Median time of one sample's forward pass on the run's device."""
     seconds: float | None = None
+    search_seconds: float | None = None
+    """What the search alone cost, training of what it found left out."""
     device: str = ""
     reason: str = ""
     """Why the run is in its state, where that needs saying."""
@@ -147,6 +151,9 @@ def architecture_label(architecture: Mapping[str, Any] | None) -> str:
         return " ".join(word for word in [*words, _block(network) if network else ""] if word)
     if "modality" in params:
         return f"{params['modality']} {_block(params.get('encoder'))}".strip()
+    layers = params.get("layers")
+    if isinstance(layers, list):
+        return " ".join([str(architecture.get("family", "")), *map(_fusion_layer, layers)])
     return str(architecture.get("family", ""))
 
 
@@ -157,6 +164,16 @@ def encoders_label(architecture: Mapping[str, Any] | None) -> str:
     if not isinstance(encoders, Mapping):
         return ""
     return ", ".join(f"{name} {_block(encoders[name])}" for name in sorted(encoders))
+
+
+def _fusion_layer(row: Any) -> str:
+    """One row of an MFAS array, such as ``2.4.relu``: a tap of each modality and the activation."""
+    if not isinstance(row, list) or not row:
+        return str(row)
+    *taps, activation = row
+    names = ("relu", "sigmoid", "leaky_relu")
+    known = isinstance(activation, int) and 0 <= activation < len(names)
+    return ".".join([*map(str, taps), names[activation] if known else str(activation)])
 
 
 def _block(part: Any) -> str:

@@ -24,6 +24,7 @@ from mmfuse_runs import inbox
 from mmfuse_runs.identity import ProcessIdentity
 from mmfuse_runs.inbox import Request, Verb
 from mmfuse_runs.index_event import append_index_event, index_lock
+from mmfuse_runs.result import INDEXED
 from mmfuse_runs.slots import Line, NoSuchDevice, Slot, slots_for
 from mmfuse_runs.statefile import HEARTBEAT_S, StateFile, read_record, say
 from mmfuse_runs.states import LIVE, TRANSITIONS, State, whole_record, withdrawn
@@ -39,20 +40,6 @@ SILENT_S = 60.0
 SEAL_FROM_BYTES = 1 << 18
 """A journal of this size takes longer to parse than HDF5 takes to load."""
 _SIGNS_OF_LIFE = ("progress.json", "metrics.jsonl", "events.jsonl")
-_RESULT_FIELDS = (
-    "score",
-    "metric",
-    "maximize",
-    "metrics",
-    "architecture_key",
-    "parameters",
-    "macs",
-    "fingerprint",
-    "stand_in",
-    "dataset_label",
-    "seconds",
-)
-"""What the index takes from the worker's result as it is."""
 
 
 class NotOurs(Exception):
@@ -329,7 +316,7 @@ class Supervisor:
         facts = {name: record[name] for name in ("state", "attempt", "reason", "exit_code", "signal")}
         facts |= {"started": started[0] if started else None, "ended": record["since"]}
         if isinstance(result, Mapping):
-            facts |= {name: result[name] for name in _RESULT_FIELDS if result.get(name) is not None}
+            facts |= {name: result[name] for name in INDEXED if result.get(name) is not None}
         return facts
 
     def _last_word(self) -> dict[str, Any] | None:
