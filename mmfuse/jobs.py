@@ -47,7 +47,7 @@ class Workspace:
 
     ``history`` are the ended trials and ``fingerprint`` the data of earlier attempts at the same spec. ``threads`` is
     what a training on the CPU computes with, and how many search trials run side by side there (whose numbers do not
-    depend on it).
+    depend on it). ``spent`` are the seconds that earlier attempts worked.
     """
 
     folder: Path
@@ -60,6 +60,7 @@ class Workspace:
     fingerprint: str | None = None
     run: str = ""
     attempt: int = 1
+    spent: float = 0.0
 
 
 def run(spec: SearchSpec | TrainSpec | EvalSpec, workspace: Workspace) -> Result:
@@ -83,7 +84,7 @@ def run(spec: SearchSpec | TrainSpec | EvalSpec, workspace: Workspace) -> Result
         "fingerprint": splits.fingerprint,
         "stand_in": splits.stand_in,
         "maximize": splits.task.maximize,
-        "seconds": time.monotonic() - began,
+        "seconds": workspace.spent + time.monotonic() - began,
         **result,
     }
 
@@ -129,8 +130,11 @@ def _search(spec: SearchSpec, splits: Splits, workspace: Workspace) -> Result:
         finished={record.number: record for record in workspace.history},
         expected=module.expected_trials(splits.task, options),
     )
-    found = _describe(outcome, splits, time.monotonic() - began, choose_device(workspace.device))
-    _write_json(workspace.folder / "artefacts" / "search.json", found | {"stages": _by_stage(outcome)})
+    artefact = workspace.folder / "artefacts" / "search.json"
+    # An attempt that only trains what an earlier one found answers its questions from the history at once.
+    seconds = _searched(artefact) or workspace.spent + time.monotonic() - began
+    found = _describe(outcome, splits, seconds, choose_device(workspace.device))
+    _write_json(artefact, found | {"stages": _by_stage(outcome)})
     workspace.reporter.note("found", architecture=outcome.architecture.to_json(), key=outcome.architecture.key)
     if not spec.train:
         return found
@@ -202,6 +206,13 @@ def _describe(outcome: Outcome, splits: Splits, seconds: float, device: torch.de
         "search_seconds": seconds,
         **_size(outcome.architecture, splits, device),
     }
+
+
+def _searched(artefact: Path) -> float | None:
+    """What the search cost, where an earlier attempt finished it."""
+    if not artefact.is_file():
+        return None
+    return float(json.loads(artefact.read_text())["search_seconds"])
 
 
 def _by_stage(outcome: Outcome) -> dict[str, list[dict[str, Any]]]:

@@ -23,6 +23,7 @@ from mmfuse.report import TrialRecord
 from mmfuse.spec import spec_from_json
 from mmfuse_runs.folder import RunFolder
 from mmfuse_runs.reporter import RunReporter
+from mmfuse_runs.states import TERMINAL, State
 
 EXIT_FINISHED, EXIT_FAILED, EXIT_STOPPED = 0, 1, 75
 
@@ -87,6 +88,7 @@ def _work(folder: RunFolder, attempt: dict[str, Any], should_stop: StopRequest) 
                 fingerprint=fingerprint,
                 run=folder.id,
                 attempt=attempt["attempt"],
+                spent=spent(folder),
             ),
         )
     finally:
@@ -100,6 +102,23 @@ def _earlier(folder: RunFolder) -> tuple[tuple[TrialRecord, ...], str | None]:
         if event.get("ev") == "note" and event.get("message") == "dataset":
             fingerprint = event["facts"]["fingerprint"]
     return tuple(trial for trial in folder.trials() if trial.status != "running"), fingerprint
+
+
+def spent(folder: RunFolder) -> float:
+    """Seconds that earlier attempts worked: from each one's first word to its end, or to its last where nobody saw it.
+
+    To be asked before the present attempt ends.
+    """
+    ended = {
+        entry["attempt"]: entry["at"]
+        for entry in folder.state()["history"]
+        if entry["state"] in TERMINAL and entry["state"] != State.LOST
+    }
+    words: dict[int, list[float]] = {}
+    for event in folder.events():
+        words.setdefault(event["attempt"], []).append(event["t"])
+    earlier = {attempt: said for attempt, said in words.items() if attempt != max(words)}
+    return float(sum(max(0.0, ended.get(attempt, max(said)) - min(said)) for attempt, said in earlier.items()))
 
 
 def _exit_code(error: BaseException) -> int:

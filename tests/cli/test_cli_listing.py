@@ -256,6 +256,36 @@ def test_compare_shows_validation_and_test_scores_and_cost_in_80_columns(mmfuse,
     assert row.split()[:6] == ["found", "0.7500", "0.7250", "123k", "2.5M", "1m23s"]
 
 
+def test_compare_sums_up_what_several_seeds_say(mmfuse, make_run):
+    scores = {0: 0.5, 1: 0.75, 2: 1.0}
+    ids = [
+        make_run(seed=seed, result={"metric": "val/accuracy", "score": score, "fingerprint": "a"})
+        for seed, score in scores.items()
+    ]
+    make_run(kind="train", result={"metric": "val/accuracy", "score": 0.5, "fingerprint": "a"})
+
+    [group] = json.loads(mmfuse("runs", "compare", "state:finished", "--json").stdout)["over_seeds"]
+
+    assert (sorted(group["runs"]), group["seeds"]) == (sorted(ids), [0, 1, 2])
+    spread = group["scores"]["val/accuracy"]
+    assert (spread["n"], spread["mean"], spread["sd"]) == (3, 0.75, 0.25)
+    assert 0.5 <= spread["low"] < 0.75 < spread["high"] <= 1.0
+    lines = mmfuse("runs", "compare", "state:finished").stdout.splitlines()
+    assert lines[-1].split()[:4] == ["mixmas", "0.7500", "±", "0.25"]
+    assert lines[-1].endswith("0,1,2")
+    assert max(map(len, lines)) <= 80
+
+
+def test_compare_shows_latency_and_what_the_search_cost_where_there_is_room(mmfuse, make_run):
+    cost = {"parameters": 123_456, "macs": 2_500_000, "latency_ms": 1.234, "search_seconds": 61.0, "seconds": 83.0}
+    make_run(name="found", result={"metric": "val/accuracy", "score": 0.75, "fingerprint": "a", **cost})
+
+    title, row = mmfuse("runs", "compare", "found", env={"COLUMNS": "140"}).stdout.splitlines()[1:]
+
+    assert title.split()[:7] == ["what", "val", "params", "MACs", "latency", "search", "time"]
+    assert row.split()[:8] == ["found", "0.7500", "123k", "2.5M", "1.23", "ms", "1m01s", "1m23s"]
+
+
 def test_diff_shows_only_what_differs(mmfuse, make_run):
     first, second = make_run("finished", seed=1), make_run("finished", seed=2)
 

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmfuse_cli.access import open_store, select
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import Home, Json, Selection
 from mmfuse_cli.render import STATE_COLOURS, out, out_json, out_painted, warn, width
 from mmfuse_cli.table import Column, draw
+from mmfuse_runs.comparison import SeedGroup, Spread, ranked, seed_groups, spread_of, why_not_ranked
 from mmfuse_tui.wording import count, number, span
 
 if TYPE_CHECKING:
     from mmfuse_runs.records import RunRecord
+    from mmfuse_runs.store import RunStore
 
 COST = (
     Column("parameters", "params", right=True),
-    Column("macs", "MACs", right=True, leaves=3),
+    Column("macs", "MACs", right=True, leaves=4),
+    Column("latency_ms", "latency", right=True, leaves=5),
+    Column("search_seconds", "search", right=True, leaves=3),
     Column("seconds", "time", right=True, leaves=2),
-    Column("trials", "trials", right=True, leaves=4),
+    Column("trials", "trials", right=True, leaves=6),
 )
 
 
@@ -28,8 +32,10 @@ def compare(runs: Selection, json: Json = False, home: Home = None) -> None:
     """Put runs side by side, best first.
 
     Only runs that measured the same metric on the same data (equal fingerprints) are ranked; otherwise they stand
-    newest first and a note says why. The last column is the end of the run's id, enough to name it. Where the
-    terminal is narrow, columns leave in this order: state, trials, MACs, time, architecture.
+    newest first and a note says why. Runs that differ in nothing but their seed are summed up below: mean, standard
+    deviation and a bootstrap interval of the mean. Latency is the median time of one sample on the run's device;
+    search is what the search alone took. The last column is the end of the run's id, enough to name it. Where the
+    terminal is narrow, columns leave in this order: state, trials, latency, MACs, search, time, architecture.
     """
     store = open_store(home, read_only=True)
     records = select(store, runs)
@@ -39,30 +45,18 @@ def compare(runs: Selection, json: Json = False, home: Home = None) -> None:
         warn(f"not ranked: {obstacle}")
     else:
         records = ranked(records)
+    repeated = _repeated(records, store)
     if json:
         answers = [record.to_json() | {"trials": trials[record.id]} for record in records]
-        out_json({"ranked": not obstacle, "note": obstacle, "runs": answers})
+        sums = [_summed_up(group, records) for group in repeated]
+        out_json({"ranked": not obstacle, "note": obstacle, "runs": answers, "over_seeds": sums})
         return
     out(caption(records))
     out_painted(draw(_columns(records), [_row(record, trials[record.id]) for record in records], width=width()))
-
-
-def why_not_ranked(records: Sequence[RunRecord]) -> str:
-    """Why ``records`` must not be put in order; empty where they may."""
-    scored = [record for record in records if record.score is not None]
-    if len({record.fingerprint for record in scored}) > 1:
-        labels = ", ".join(sorted({record.dataset_label for record in scored}))
-        return f"the runs saw different data ({labels}; fingerprints differ)"
-    if len({record.metric for record in scored}) > 1:
-        return f"the runs measured different metrics ({', '.join(sorted({record.metric for record in scored}))})"
-    return ""
-
-
-def ranked(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """``records``, best score first; those without one come last."""
-    scored = [record for record in records if record.score is not None]
-    best_first = sorted(scored, key=lambda record: record.score or 0.0, reverse=any(r.maximize for r in scored))
-    return [*best_first, *(record for record in records if record.score is None)]
+    if repeated:
+        out("")
+        out("over seeds: mean ± standard deviation [95 % of bootstrapped means]")
+        out_painted(draw(_sum_columns(records), [_sum_row(group, records) for group in repeated], width=width()))
 
 
 def caption(records: Sequence[RunRecord]) -> str:
@@ -85,11 +79,12 @@ def _shared_metric(records: Sequence[RunRecord]) -> str:
 def _columns(records: Sequence[RunRecord]) -> list[Column]:
     """What it is, the primary metric on each split that was measured, the cost, and which run."""
     metric = _shared_metric(records)
+    cost = [column for column in COST if column.key == "trials" or any(getattr(run, column.key) for run in records)]
     return [
         Column("what", "what"),
         *([] if _shared_label(records) else [Column("dataset", "dataset")]),
         *(Column(name, name.removesuffix(f"/{metric}"), right=True) for name in _score_names(records)),
-        *COST,
+        *cost,
         Column("architecture", "architecture", leaves=1),
         Column("state", "state", leaves=5, colours=STATE_COLOURS),
         Column("ending", "run"),
@@ -108,17 +103,62 @@ def _score_names(records: Iterable[RunRecord]) -> list[str]:
 
 
 def _row(record: RunRecord, trials: int) -> dict[str, str]:
-    scores = dict(record.metrics)
-    if record.metric and record.score is not None:
-        scores.setdefault(record.metric, record.score)
-    return {name: number(value) for name, value in scores.items()} | {
+    return {name: number(value) for name, value in _scores(record).items()} | {
         "what": record.name or record.subject,
         "dataset": record.dataset_label,
         "parameters": count(record.parameters) if record.parameters else "",
         "macs": count(record.macs) if record.macs else "",
+        "latency_ms": f"{number(record.latency_ms, digits=3)} ms" if record.latency_ms else "",
+        "search_seconds": span(record.search_seconds) if record.search_seconds else "",
         "seconds": span(record.seconds) if record.seconds else "",
         "trials": str(trials) if trials else "",
         "architecture": record.architecture,
         "state": record.state,
         "ending": record.id.rpartition("-")[2],
     }
+
+
+def _scores(record: RunRecord) -> dict[str, float]:
+    """All metrics, the primary one among them."""
+    own = {record.metric: record.score} if record.metric and record.score is not None else {}
+    return own | dict(record.metrics)
+
+
+def _repeated(records: Sequence[RunRecord], store: RunStore) -> list[SeedGroup]:
+    """Experiments that were run with several seeds, in the order of their first run."""
+    done = [record for record in records if record.score is not None and not record.damaged]
+    groups = seed_groups((record, store.folder(record.id).spec()) for record in done)
+    return [group for group in groups if len(group.seeds) > 1]
+
+
+def _spreads(group: SeedGroup, records: Sequence[RunRecord]) -> dict[str, Spread]:
+    """The primary metric over the group's runs, by split."""
+    spreads = {name: spread_of([_scores(run).get(name) for run in group.runs]) for name in _score_names(records)}
+    return {name: spread for name, spread in spreads.items() if spread is not None}
+
+
+def _summed_up(group: SeedGroup, records: Sequence[RunRecord]) -> dict[str, Any]:
+    """A group for ``--json``."""
+    scores = {
+        name: {"mean": each.mean, "sd": each.sd, "low": each.low, "high": each.high, "n": len(each.values)}
+        for name, each in _spreads(group, records).items()
+    }
+    return {"runs": [run.id for run in group.runs], "seeds": list(group.seeds), "scores": scores}
+
+
+def _sum_columns(records: Sequence[RunRecord]) -> list[Column]:
+    metric = _shared_metric(records)
+    scores = (Column(name, name.removesuffix(f"/{metric}"), right=True) for name in _score_names(records))
+    return [Column("what", "what"), *scores, Column("seeds", "seeds")]
+
+
+def _sum_row(group: SeedGroup, records: Sequence[RunRecord]) -> dict[str, str]:
+    cells = {name: _spread_words(spread) for name, spread in _spreads(group, records).items()}
+    return cells | {"what": group.runs[0].subject, "seeds": ",".join(map(str, group.seeds))}
+
+
+def _spread_words(spread: Spread) -> str:
+    if spread.sd is None or spread.low is None or spread.high is None:
+        return number(spread.mean)
+    ends = f"{number(spread.low)}, {number(spread.high)}"
+    return f"{number(spread.mean)} ± {number(spread.sd, digits=2)} [{ends}]"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as codec
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,12 +14,11 @@ from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import Home, Json, Runs
 from mmfuse_cli.render import out_json, out_painted, say, width
 from mmfuse_cli.table import Column, draw
+from mmfuse_runs.comparison import differing, flattened
 from mmfuse_tui.wording import number
 
 if TYPE_CHECKING:
     from mmfuse_runs.folder import RunFolder
-
-ABSENT = ""
 
 
 @examples("mmfuse runs diff 7f3a 91bc", "mmfuse runs diff 7f3a latest --all")
@@ -51,21 +50,6 @@ def diff(
         for key, values in rows.items()
     ]
     out_painted(draw(columns, cells, width=width()))
-
-
-def differing(facts: Sequence[Mapping[str, Any]], *, everything: bool = False) -> dict[str, list[Any]]:
-    """For every key on which ``facts`` do not agree (or for all), the value of each; absent ones are empty."""
-    keys = dict.fromkeys(key for values in facts for key in values)
-    rows = {key: [values.get(key, ABSENT) for values in facts] for key in keys}
-    return {key: values for key, values in rows.items() if everything or any(value != values[0] for value in values)}
-
-
-def flattened(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested groups as one level with dotted keys; lists stay whole."""
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        flat |= flattened(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item}
-    return flat
 
 
 def _facts(folder: RunFolder, metrics: Mapping[str, float]) -> dict[str, Any]:
