@@ -122,7 +122,10 @@ class Index:
             self._refresh()
             return self.version != version
         except OSError as error:
-            raise StoreError(f"the index {self.snapshot} cannot be read: {error.strerror}") from error
+            raise StoreError(
+                f"the index {self.snapshot} cannot be read: {error.strerror}",
+                f"it only repeats what the run folders say, and is made anew after: mv {self.snapshot}{{,.bad}}",
+            ) from error
 
     @contextlib.contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[Transaction]:

@@ -95,6 +95,23 @@ def test_sorting_puts_the_best_first_and_runs_without_a_score_last(mmfuse, make_
     assert order("+score") == [low, high, none]
 
 
+def test_sorting_by_a_metric_that_no_run_has_names_the_nearest(mmfuse, make_run):
+    make_run("finished", result={"metric": "val/accuracy", "score": 0.2, "metrics": {"val/accuracy": 0.2}})
+
+    result = mmfuse("runs", "ls", "--sort", "val/acuracy")
+
+    assert result.exit_code == 2
+    assert "val/accuracy" in result.stderr
+
+
+def test_an_index_that_cannot_be_read_says_how_to_go_on(mmfuse, tmp_path):
+    (tmp_path / "home" / "store.json").mkdir(parents=True)
+
+    result = mmfuse("runs", "ls")
+
+    assert (result.exit_code, "Is a directory" in result.stderr, "mv " in result.stderr) == (1, True, True)
+
+
 def test_newest_runs_come_first_and_the_limit_cuts_the_rest(mmfuse, make_run):
     make_run("finished", age=7200)
     newest = make_run("finished", age=60)

@@ -127,7 +127,7 @@ class RunsScreen(Screen[None]):
         self._table.focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Actions that make no sense for the selected run are dimmed; a read-only store has none; text keeps its slash."""
+        """Actions senseless for the selected run are dimmed; a read-only store has none; text keeps its slash."""
         if action == "filter":
             return not isinstance(self.focused, Input)
         if action == "ask":

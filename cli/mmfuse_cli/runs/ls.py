@@ -94,8 +94,10 @@ def ordered(records: Sequence[RunRecord], sort: str) -> list[RunRecord]:
         UnknownName: when runs have no such field and none measured such a metric.
     """
     key = sort.lstrip("+-")
-    if key not in SORTS and "/" not in key:
-        raise unknown_name("field to sort by", key, {*SORTS, *(name for record in records for name in record.metrics)})
+    measured = {name for record in records for name in record.metrics}
+    # A metric that nobody measured may just not be there yet; beside others it is a slip.
+    if key not in SORTS and key not in measured and (measured or "/" not in key):
+        raise unknown_name("field to sort by", key, {*SORTS, *measured})
     value_of = SORTS.get(key) or _metric(key)
     missing = [record for record in records if value_of(record) in (None, "")]
     present = [record for record in records if value_of(record) not in (None, "")]
