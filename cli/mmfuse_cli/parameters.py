@@ -89,6 +89,23 @@ Runs = Annotated[
         help="Runs: ids, beginnings, endings, names or latest.", autocompletion=complete.runs, metavar="RUN..."
     ),
 ]
+Plots = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plot",
+        help="Draw this metric, such as val/accuracy, or the score of a search by trial; may be repeated.",
+        metavar="METRIC|score",
+    ),
+]
+Picture = Annotated[
+    Path | None,
+    typer.Option(
+        "--save",
+        help="Save the drawn metrics as a picture (.svg, .png or .pdf) instead.",
+        metavar="FILE",
+        dir_okay=False,
+    ),
+]
 Selection = Annotated[
     list[str],
     typer.Argument(

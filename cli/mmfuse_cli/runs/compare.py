@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mmfuse_cli.access import open_store, select
 from mmfuse_cli.lazy import examples
-from mmfuse_cli.parameters import Home, Json, Selection
+from mmfuse_cli.parameters import Home, Json, Picture, Plots, Selection
+from mmfuse_cli.plots import show_plots
 from mmfuse_cli.render import STATE_COLOURS, out, out_json, out_painted, warn, width
 from mmfuse_cli.table import Column, draw
 from mmfuse_runs.comparison import SeedGroup, Spread, ranked, seed_groups, spread_of, why_not_ranked
@@ -27,8 +28,12 @@ COST = (
 )
 
 
-@examples("mmfuse runs compare 7f3a 91bc", "mmfuse runs compare tag:paper", "mmfuse runs compare kind:search,train")
-def compare(runs: Selection, json: Json = False, home: Home = None) -> None:
+@examples(
+    "mmfuse runs compare 7f3a 91bc",
+    "mmfuse runs compare tag:paper --plot val/accuracy",
+    "mmfuse runs compare kind:search,train",
+)
+def compare(runs: Selection, plot: Plots = None, save: Picture = None, json: Json = False, home: Home = None) -> None:
     """Put runs side by side, best first.
 
     Only runs that measured the same metric on the same data (equal fingerprints) are ranked; otherwise they stand
@@ -36,6 +41,7 @@ def compare(runs: Selection, json: Json = False, home: Home = None) -> None:
     deviation and a bootstrap interval of the mean. Latency is the median time of one sample on the run's device;
     search is what the search alone took. The last column is the end of the run's id, enough to name it. Where the
     terminal is narrow, columns leave in this order: state, trials, latency, MACs, search, time, architecture.
+    With --plot only the curves are shown, together in one chart.
     """
     store = open_store(home, read_only=True)
     records = select(store, runs)
@@ -50,6 +56,9 @@ def compare(runs: Selection, json: Json = False, home: Home = None) -> None:
         answers = [record.to_json() | {"trials": trials[record.id]} for record in records]
         sums = [_summed_up(group, records) for group in repeated]
         out_json({"ranked": not obstacle, "note": obstacle, "runs": answers, "over_seeds": sums})
+        return
+    if plot or save:
+        show_plots(store, records, plot, save)
         return
     out(caption(records))
     out_painted(draw(_columns(records), [_row(record, trials[record.id]) for record in records], width=width()))

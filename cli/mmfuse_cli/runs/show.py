@@ -13,7 +13,8 @@ from mmfuse.report import TrialRecord
 from mmfuse_cli.access import open_store
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.outcome import RESULT_COLUMNS, result_rows
-from mmfuse_cli.parameters import Home, Json, Run
+from mmfuse_cli.parameters import Home, Json, Picture, Plots, Run
+from mmfuse_cli.plots import show_plots
 from mmfuse_cli.render import STATE_COLOURS, out, out_json, out_painted, width
 from mmfuse_cli.table import Column, draw
 from mmfuse_runs.records import architecture_label
@@ -37,25 +38,35 @@ TRIAL_COLUMNS = (
 )
 
 
-@examples("mmfuse runs show latest", "mmfuse runs show 7f3a --trials 0", "mmfuse runs show latest --json")
+@examples(
+    "mmfuse runs show latest",
+    "mmfuse runs show 7f3a --trials 0",
+    "mmfuse runs show latest --plot val/accuracy",
+    "mmfuse runs show latest --json",
+)
 def show(
     run: Run,
     trials: Annotated[
         int | None, typer.Option("--trials", help="Show at most this many trials of each stage.", min=0)
     ] = None,
+    plot: Plots = None,
+    save: Picture = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
     """Show everything about one run.
 
     What it is and how it stands, its result, the trials of a search (best first, stage by stage), and the commands
-    that go on with it or do it again.
+    that go on with it or do it again. With --plot, only its curves.
     """
     store = open_store(home, read_only=True)
     record = store.record(store.find(run))
     folder = store.folder(record.id)
     if json:
         out_json(_answer(record, folder))
+        return
+    if plot or save:
+        show_plots(store, [record], plot, save)
         return
     out_painted(draw(FACT_COLUMNS, _fact_rows(record, folder), width=width()))
     result = ((_tolerant(folder.exit)) or {}).get("result") or {}
