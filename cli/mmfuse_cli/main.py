@@ -27,6 +27,7 @@ class MainGroup(LazyGroup):
     ENTRIES = {
         "search": Entry("mmfuse_cli.search:search", "Find an architecture, train it and measure it."),
         "train": Entry("mmfuse_cli.train:train", "Train one model, or an architecture that a run found."),
+        "sweep": Entry("mmfuse_cli.sweep:sweep", "Queue a run for every combination of settings and seeds."),
         "eval": Entry("mmfuse_cli.evaluate:app", "Measure a trained model."),
         "runs": Entry("mmfuse_cli.runs.group:app", "List, look at, control and compare runs."),
         "data": Entry("mmfuse_cli.data:app", "List, fetch, build and check datasets."),

@@ -1,0 +1,128 @@
+"""`mmfuse sweep`: the same run for every combination of some settings and seeds."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmfuse.errors import BadSpec
+from mmfuse_cli import complete
+from mmfuse_cli.access import open_store
+from mmfuse_cli.lazy import examples
+from mmfuse_cli.parameters import DataRoot, Dataset, Device, DryRun, Home, Json, Preset, Settings, Tags, Test
+from mmfuse_cli.render import out, out_json, say
+
+if TYPE_CHECKING:
+    from mmfuse_cli.specs import Spec
+
+
+@examples(
+    "mmfuse sweep m2_mixer --dataset avmnist --over fit.learning_rate=1e-3,3e-3 --seeds 0,1,2",
+    "mmfuse sweep m2_mixer --dataset avmnist --over dropout=0,0.1 --over fusion=concat,max --dry-run",
+    "mmfuse sweep mixmas --search --dataset avmnist --seeds 0,1,2,3,4",
+)
+def sweep(
+    subject: Annotated[
+        str,
+        typer.Argument(help="The model, or with --search the search.", metavar="NAME", autocompletion=complete.models),
+    ],
+    dataset: Dataset,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--over",
+            help="A setting and its values, KEY=V1,V2,...; may be repeated: all combinations are run.",
+            metavar="KEY=V1,V2",
+        ),
+    ] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds, each with every combination.", metavar="S1,S2")] = "0",
+    search: Annotated[bool, typer.Option("--search", help="NAME is a search, not a model.")] = False,
+    preset: Preset = None,
+    settings: Settings = None,
+    tags: Tags = None,
+    test: Test = True,
+    device: Device = "auto",
+    dry_run: DryRun = False,
+    json: Json = False,
+    home: Home = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Queue a run for every combination of settings and seeds.
+
+    All are checked before the first one starts. They share a tag, by which they can be listed, stopped and compared;
+    runs that differ only in their seed are summed up by mmfuse runs compare.
+    """
+    from mmfuse.spec import resolve_search, resolve_train
+    from mmfuse_cli.specs import command_of
+    from mmfuse_cli.starting import Label, Placement, start
+
+    specs: list[tuple[str, Spec]] = []
+    for chosen, seed in itertools.product(combinations(over or ()), _seeds(seeds)):
+        words = [*(settings or ()), *chosen]
+        if search:
+            found = resolve_search(subject, dataset, preset=preset, settings=words, seed=seed, test=test)
+            specs.append((" ".join(chosen), found))
+        else:
+            trained = resolve_train(subject, dataset, preset=preset, settings=words, seed=seed, test=test)
+            specs.append((" ".join(chosen), trained))
+    if dry_run:
+        out_json({"specs": [spec.model_dump(mode="json") for _, spec in specs]})
+        return
+    store = open_store(home)
+    tag = f"sweep-{secrets.token_hex(2)}"
+    started = []
+    for name, spec in specs:
+        say(command_of(spec))
+        label = Label(name, (tag, *(tags or ())))
+        started.append(start(store, spec, placement=Placement(device, data_root), label=label))
+    if json:
+        out_json({"tag": tag, "runs": started})
+        return
+    out("\n".join(started))
+    say(f"{len(started)} runs; compare them with: mmfuse runs compare tag:{tag}")
+
+
+def combinations(over: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every combination of the values in ``KEY=V1,V2`` words, as ``--set`` words, the last key changing first.
+
+    Commas inside brackets, braces and double quotes belong to a value.
+
+    Raises:
+        BadSpec: for a word without a key or a value, and for a key given twice.
+    """
+    axes = []
+    for word in over:
+        key, _, values = word.partition("=")
+        listed = _split(values)
+        if not key or not all(listed):
+            raise BadSpec(f"--over {word} names no key with values", "--over fit.learning_rate=1e-3,3e-3")
+        axes.append([f"{key}={value}" for value in listed])
+    keys = [word.partition("=")[0] for word in over]
+    twice = [key for key in keys if keys.count(key) > 1]
+    if twice:
+        raise BadSpec(f"--over {twice[0]} is given twice", "put all its values into one")
+    return list(itertools.product(*axes))
+
+
+def _seeds(text: str) -> list[int]:
+    words = text.split(",")
+    if not all(word.strip().isdecimal() for word in words):
+        raise BadSpec(f"--seeds {text} is no list of whole numbers from 0 on", "--seeds 0,1,2")
+    return list(dict.fromkeys(int(word) for word in words))
+
+
+def _split(text: str) -> list[str]:
+    parts, depth, quoted = [""], 0, False
+    for character in re.sub(r"\s*,\s*", ",", text.strip()):
+        quoted ^= character == '"'
+        depth += 0 if quoted else (character in "[{") - (character in "]}")
+        if character == "," and depth == 0 and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
