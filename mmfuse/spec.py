@@ -102,7 +102,7 @@ class TapOptions(Options):
     """How a search over fusions of backbone taps trains its candidates: by default exactly as MFAS publishes it."""
 
     backbones: dict[str, BackboneChoice] = {}
-    """Backbone per modality; one that is not named is the LeNet of its modality."""
+    """Backbone per modality; one that is not named is the dataset's, or else the LeNet of its modality."""
     pretrain: PretrainOptions = PretrainOptions()
     """How backbones are trained for which no weights are given."""
     epochs: Annotated[int, Field(ge=1)] = 3

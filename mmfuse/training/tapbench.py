@@ -157,7 +157,7 @@ class TapBenchmark:
         kept[chosen.long()] = False
         fitted, held_out = kept.nonzero().squeeze(1), (~kept).nonzero().squeeze(1)
         backbones = obtain_backbones(
-            choose_backbones(modalities, self.options.backbones),
+            choose_backbones(self.task, self.options.backbones, modalities=modalities),
             replace(self.splits, train=self.splits.train.take(fitted)),
             pretrain=self.options.pretrain,
             device=self.device,

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import h5py
 import numpy as np
@@ -30,9 +29,10 @@ from mmfuse.backbones import BackboneChoice, tap_widths
 from mmfuse.batch import Split, Splits
 from mmfuse.errors import Stopped
 from mmfuse.models.assemble import build_model
-from mmfuse.models.lenet import LeNet
 from mmfuse.models.tap_layout import TapLayout
+from mmfuse.models.tapped import Tapped, tapped
 from mmfuse.report import Reporter
+from mmfuse.task import Task
 from mmfuse.training.backbones import Backbone
 from mmfuse.training.batched import TapRows
 from mmfuse.training.resident import ordered_batches
@@ -71,7 +71,7 @@ def cached_taps(
     Raises:
         Stopped: between two batches of the pass; nothing is kept then.
     """
-    layout = layout_of(backbones)
+    layout = layout_of(backbones, splits.task)
     path = data_root / "taps" / f"{splits.task.name}-{_key(backbones, splits)}.h5"
     known = _read(path, layout, splits)
     values = known or _pass(backbones, splits, layout, device=device, reporter=reporter, should_stop=should_stop)
@@ -86,10 +86,11 @@ def cached_taps(
     return TapTable(layout, mean, std, train, val)
 
 
-def layout_of(backbones: Mapping[str, Backbone]) -> TapLayout:
+def layout_of(backbones: Mapping[str, Backbone], task: Task) -> TapLayout:
     """All taps of ``backbones``, in their order."""
     architectures = [backbone.architecture for backbone in backbones.values()]
-    return TapLayout(tuple(tap_widths(BackboneChoice(family=a.family, params=dict(a.params))) for a in architectures))
+    choices = [BackboneChoice(family=a.family, params=dict(a.params)) for a in architectures]
+    return TapLayout(tuple(tap_widths(choice, task) for choice in choices))
 
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -110,11 +111,11 @@ def _pass(
     reporter: Reporter,
     should_stop: Callable[[], bool],
 ) -> Arrays:
-    models = {}
+    models: dict[str, Tapped] = {}
     for modality, backbone in backbones.items():
         model = build_model(backbone.architecture, splits.task)
         model.load_state_dict(backbone.weights)
-        models[modality] = cast(LeNet, model).to(device).eval()
+        models[modality] = tapped(model.to(device).eval())
     total, done = len(splits.train) + len(splits.val), 0
     arrays: Arrays = {}
     for name, split in (("train", splits.train), ("val", splits.val)):
@@ -133,7 +134,7 @@ def _pass(
 
 
 @torch.no_grad()
-def _tap_batches(models: Mapping[str, LeNet], split: Split, device: torch.device) -> Iterator[NDArray[np.float32]]:
+def _tap_batches(models: Mapping[str, Tapped], split: Split, device: torch.device) -> Iterator[NDArray[np.float32]]:
     for batch in ordered_batches(split, batch_size=BATCH):
         inputs = batch.to(device).inputs
         parts = [tap for modality, model in models.items() for tap in model.taps(inputs[modality])]
