@@ -126,7 +126,7 @@ def test_a_dataset_whose_backbone_is_malformed_says_so(monkeypatch: pytest.Monke
         DATASETS.declaration("avmnist"), "BACKBONES", {"image": {"famly": "lenet_image"}}, raising=False
     )
 
-    with pytest.raises(BadSpec, match="backbone of image in dataset avmnist: .*unknown option 'famly'"):
+    with pytest.raises(BadSpec, match=r"backbone of image in dataset avmnist: .*unknown option 'famly'"):
         choose_backbones(TASK, {})
 
 
