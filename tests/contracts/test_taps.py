@@ -23,7 +23,7 @@ from mmfuse.backbones import (
 from mmfuse.batch import Batch
 from mmfuse.models.assemble import build_model
 from mmfuse.models.tapped import tapped
-from mmfuse.registry import DATASETS
+from mmfuse.registry import BLOCKS, DATASETS
 from mmfuse.task import Modality, Task
 
 TASK = Task(
@@ -47,6 +47,32 @@ class Case:
 # Families that neither a dataset's declaration nor their defaults make quick to build and run.
 SMALL: dict[str, Case] = {}
 
+# Every mixer block as the encoder of the unimodal family, on a kind of modality that it takes.
+SHAPES: dict[str, Modality] = {
+    "grid": Modality("seen", "grid", (2, 28, 28)),
+    "sequence": Modality("seen", "sequence", (6, 10)),
+    "vector": Modality("seen", "vector", (5,)),
+}
+BLOCK_SIZES: dict[str, dict[str, Any]] = {
+    "mlp": {"dim": 12, "patch": 7, "depth": 3, "token_hidden": 5, "channel_hidden": 24},
+    "hyper": {"dim": 12, "patch": 7, "depth": 2, "token_hidden": 6, "channel_hidden": 24, "heads": 2},
+    "monarch": {"dim": 12, "patch": 7, "depth": 2},
+    "perceptron": {"dim": 12, "hidden": 9},
+    "pnlp": {"dim": 12, "depth": 2, "hidden": 7},
+    "ramlp": {"dims": (8, 12), "depths": (1, 2), "mlp_ratios": (2, 2), "expansions": (2, 1), "regions": (7, 2)}
+    | {"groups": (1, 4)},
+    "strip": {"dim": 8, "patch": 1, "depths": (1, 1, 1, 1)},
+    "wave": {"dims": (8, 12), "depths": (1, 2), "mlp_ratios": (2, 2)},
+}
+TAPS_OF_BLOCKS = {"mlp": 3, "hyper": 2, "monarch": 2, "perceptron": 3, "pnlp": 2, "ramlp": 2, "strip": 1, "wave": 2}
+
+
+def _mixer(block: str) -> Case:
+    kind = sorted(BLOCKS.declaration(block).ACCEPTS)[0]
+    task = Task("one modality", "multiclass", (SHAPES[kind],), 3, "accuracy")
+    params = {"modality": "seen", "encoder": {"block": block, **BLOCK_SIZES.get(block, {})}, "head_hidden": 9}
+    return Case(BackboneChoice(family="unimodal", params=params), task, "seen")
+
 
 def _case(family: str) -> Case:
     if family in SMALL:
@@ -67,9 +93,22 @@ def _build(case: Case) -> tuple[Any, Tensor]:
     return model, torch.randn(3, *case.task.modality(case.modality).shape)
 
 
-@pytest.fixture(params=tapped_families())
+CASES = [pytest.param((_case, name), id=name) for name in tapped_families() if name != "unimodal"]
+CASES += [pytest.param((_mixer, name), id=f"unimodal-{name}") for name in BLOCKS.names()]
+
+
+@pytest.fixture(params=CASES)
 def case(request: pytest.FixtureRequest) -> Case:
-    return _case(request.param)
+    make, name = request.param
+    made: Case = make(name)
+    return made
+
+
+@pytest.mark.parametrize(("block", "count"), TAPS_OF_BLOCKS.items())
+def test_a_mixer_has_a_tap_for_each_layer_or_stage_that_its_block_opens(block: str, count: int) -> None:
+    mixer = _mixer(block)
+
+    assert len(tap_widths(mixer.choice, mixer.task)) == count
 
 
 def test_taps_are_vectors_of_the_declared_widths(case: Case) -> None:
