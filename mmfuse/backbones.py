@@ -1,18 +1,23 @@
 """Backbones by name: which model reads a modality, and which taps it offers to a search over fusions.
 
-A backbone is a model family whose file also declares ``tap_widths(params)``: the number of features of each of its
-taps, in order. This module is free of torch.
+A backbone is a model family whose file also declares ``tap_widths(params, task)``: the number of features of each of
+its taps, shallow to deep. Widths may follow from the input, so the task is at hand. Its model has the methods of
+`mmfuse.models.tapped.Tapped`. A family that can read more than one modality has a parameter ``modality``.
+
+A dataset's file may name its backbones, ``BACKBONES = {"image": {"family": ..., "params": {...}}, ...}``, in its
+declaration. This module is free of torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from mmfuse.architecture import Architecture
 from mmfuse.errors import BadSpec
 from mmfuse.options import Options, parse_options
-from mmfuse.registry import MODELS
+from mmfuse.registry import DATASETS, MODELS
 from mmfuse.task import Task
 
 
@@ -33,36 +38,52 @@ class BackboneChoice(Options):
         Raises:
             UnknownName, BadSpec: when there is no such family, or its parameters are malformed.
         """
-        params = parse_options(MODELS.declaration(self.family).Params, self.params, what=f"model {self.family}")
-        return Architecture(self.family, params.model_dump(mode="json"))
+        return Architecture(self.family, _params(self).model_dump(mode="json"))
 
 
-def choose_backbones(modalities: Sequence[str], given: Mapping[str, BackboneChoice]) -> dict[str, BackboneChoice]:
-    """The backbone of each modality: the one given, else the LeNet that is named after the modality.
+def choose_backbones(
+    task: Task, given: Mapping[str, BackboneChoice], *, modalities: Sequence[str] | None = None
+) -> dict[str, BackboneChoice]:
+    """The backbone of each of ``modalities`` (default: all of the task): given, else the dataset's, else its LeNet.
+
+    A family with a parameter ``modality`` need not be told which one it is chosen for.
 
     Raises:
-        BadSpec: for a modality that nothing is given for and no LeNet is named after.
+        BadSpec: for a modality that none of the three names a backbone for.
+        UnknownName: when there is no family of the name given.
     """
-    strangers = [name for name in given if name not in modalities]
+    fused = [modality.name for modality in task.modalities] if modalities is None else list(modalities)
+    strangers = [name for name in given if name not in fused]
     if strangers:
-        raise BadSpec(
-            f"a backbone is given for '{strangers[0]}', which is not fused", f"fused are {', '.join(modalities)}"
-        )
-    return {name: given.get(name) or _default(name) for name in modalities}
+        raise BadSpec(f"a backbone is given for '{strangers[0]}', which is not fused", f"fused are {', '.join(fused)}")
+    known = {**dataset_backbones(task), **given}
+    return {name: _aimed(known.get(name) or _lenet(name), name) for name in fused}
 
 
-def tap_widths(choice: BackboneChoice) -> tuple[int, ...]:
-    """How many features each tap of the backbone has.
+def dataset_backbones(task: Task) -> dict[str, BackboneChoice]:
+    """The backbones that the dataset of ``task`` declares, by modality; none where it declares none."""
+    if task.name not in DATASETS.names():
+        return {}
+    declared: Mapping[str, Mapping[str, Any]] = getattr(DATASETS.declaration(task.name), "BACKBONES", {})
+    return {
+        name: parse_options(BackboneChoice, choice, what=f"backbone of {name} in dataset {task.name}")
+        for name, choice in declared.items()
+    }
+
+
+def tapped_families() -> tuple[str, ...]:
+    """Every model family that can be a backbone."""
+    return tuple(name for name in MODELS.names() if hasattr(MODELS.declaration(name), "tap_widths"))
+
+
+def tap_widths(choice: BackboneChoice, task: Task) -> tuple[int, ...]:
+    """How many features each tap of the backbone has on the inputs of ``task``.
 
     Raises:
         UnknownName, BadSpec: when there is no such family, it declares no taps, or its parameters are malformed.
     """
-    family = MODELS.declaration(choice.family)
-    widths = getattr(family, "tap_widths", None)
-    if widths is None:
-        known = ", ".join(name for name in MODELS.names() if hasattr(MODELS.declaration(name), "tap_widths"))
-        raise BadSpec(f"model {choice.family} declares no taps, so it cannot be a backbone", f"known: {known}")
-    declared: tuple[int, ...] = widths(parse_options(family.Params, choice.params, what=f"model {choice.family}"))
+    family = _family(choice)
+    declared: tuple[int, ...] = family.tap_widths(_params(choice), task)
     return declared
 
 
@@ -72,24 +93,50 @@ def check_backbone(choice: BackboneChoice, task: Task, modality: str) -> None:
     Raises:
         UnknownName, BadSpec: when not.
     """
-    tap_widths(choice)
-    family = MODELS.declaration(choice.family)
-    params = parse_options(family.Params, choice.params, what=f"model {choice.family}")
+    family, params = _family(choice), _params(choice)
     reads = getattr(params, "modality", modality)
     if reads != modality:
         raise BadSpec(
             f"the backbone {choice.family} of {modality} reads {reads}",
             f"--set backbones.{modality}.params.modality={modality}",
         )
-    family.check(params, task)
+    check = getattr(family, "check", None)
+    if check is not None:
+        check(params, task)
+    tap_widths(choice, task)
 
 
-def _default(modality: str) -> BackboneChoice:
+def _family(choice: BackboneChoice) -> ModuleType:
+    """The declaration of a family that has taps."""
+    family = MODELS.declaration(choice.family)
+    if not hasattr(family, "tap_widths"):
+        raise BadSpec(
+            f"model {choice.family} declares no taps, so it cannot be a backbone",
+            f"known: {', '.join(tapped_families())}",
+        )
+    return family
+
+
+def _params(choice: BackboneChoice) -> Options:
+    params: Options = parse_options(
+        MODELS.declaration(choice.family).Params, choice.params, what=f"model {choice.family}"
+    )
+    return params
+
+
+def _aimed(choice: BackboneChoice, modality: str) -> BackboneChoice:
+    """``choice``, told which modality it reads if its family asks and nobody has said."""
+    asks = "modality" in MODELS.declaration(choice.family).Params.model_fields
+    if not asks or "modality" in choice.params:
+        return choice
+    return choice.model_copy(update={"params": {**choice.params, "modality": modality}})
+
+
+def _lenet(modality: str) -> BackboneChoice:
     family = f"lenet_{modality}"
     if family not in MODELS.names():
         raise BadSpec(
             f"no backbone is known for modality '{modality}'",
-            f"name one, for example --set backbones.{modality}.family=lenet_image"
-            f" --set backbones.{modality}.params.modality={modality}",
+            f"name one of {', '.join(tapped_families())}, for example --set backbones.{modality}.family=lenet_image",
         )
     return BackboneChoice(family=family)

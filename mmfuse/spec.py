@@ -102,9 +102,11 @@ class TapOptions(Options):
     """How a search over fusions of backbone taps trains its candidates: by default exactly as MFAS publishes it."""
 
     backbones: dict[str, BackboneChoice] = {}
-    """Backbone per modality; one that is not named is the LeNet of its modality."""
+    """Backbone per modality; one that is not named is the dataset's, or else the LeNet of its modality."""
     pretrain: PretrainOptions = PretrainOptions()
     """How backbones are trained for which no weights are given."""
+    taps_dtype: Literal["float32", "float16"] = "float32"
+    """Type of the taps on disk and in memory; float16 halves both, and training computes in 32 bits all the same."""
     epochs: Annotated[int, Field(ge=1)] = 3
     """Passes over the training rows per candidate; the best epoch by validation counts (MFAS: 3)."""
     batch_size: Annotated[int, Field(ge=1)] = 32

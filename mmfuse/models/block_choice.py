@@ -64,6 +64,19 @@ def check_encoder(choice: Mapping[str, Any], modality: Modality) -> TokenShape:
     return shape
 
 
+def encoder_tap_widths(choice: Mapping[str, Any], modality: Modality) -> tuple[int, ...]:
+    """Features of each tap of the chosen encoder; a block that declares none has one, the mean of its tokens.
+
+    Raises:
+        BadSpec, UnknownName: when the choice is malformed or cannot encode the modality.
+    """
+    shape = check_encoder(choice, modality)
+    name, params = parse_choice(choice, what=f"encoder of {modality.name}")
+    declared = getattr(BLOCKS.declaration(name), "tap_widths", None)
+    widths: tuple[int, ...] = declared(params, modality.shape) if declared else (shape.dim,)
+    return widths
+
+
 def check_network(choice: Mapping[str, Any], shape: TokenShape) -> None:
     """Check the chosen fusion network against fused tokens of ``shape``.
 

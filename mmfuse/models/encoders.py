@@ -1,12 +1,14 @@
 """Encoders: one modality in, tokens out, (B, *shape) -> (B, N, D).
 
 An isotropic encoder is a stem, which cuts a sample into tokens, and a mixer on those tokens. Every encoder has the
-attributes ``tokens`` (N) and ``dim`` (D).
+attributes ``tokens`` (N) and ``dim`` (D). One that lets a fusion search look inside also has ``taps(x)``, the mean over
+tokens after each layer, (B, width) each, and ``trim(last)``, which drops what lies behind a tap; its block declares
+the widths as ``tap_widths(params, shape)``. Of any other encoder only what it puts out can be tapped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -69,21 +71,54 @@ def build_stem(shape: Sequence[int], *, patch: int, dim: int | None) -> nn.Modul
 
 
 class MixerEncoder(nn.Module):
-    """A stem and a mixer.
+    """A stem and a mixer, the first ``depth`` layers of which can be tapped, the last of them behind any final norm.
 
     Shape: (B, *shape) -> (B, tokens, dim).
     """
 
-    def __init__(self, stem: nn.Module, mixer: nn.Module, *, tokens: int, dim: int) -> None:
+    def __init__(self, stem: nn.Module, mixer: nn.Sequential, *, tokens: int, dim: int, depth: int = 1) -> None:
         super().__init__()
         self.stem = stem
         self.mixer = mixer
         self.tokens = tokens
         self.dim = dim
+        self.ends = (*range(depth - 1), len(mixer) - 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Cut into tokens and mix them."""
         return self.mixer(self.stem(x))
+
+    def taps(self, x: Tensor) -> list[Tensor]:
+        """(B, *shape) -> one (B, dim) per layer."""
+        return [tokens.mean(1) for tokens in outputs_at(self.mixer, self.ends, self.stem(x))]
+
+    def trim(self, last: int) -> None:
+        """Keep what taps 0 to ``last`` need."""
+        self.ends = self.ends[: last + 1]
+        del self.mixer[self.ends[-1] + 1 :]
+
+
+def outputs_at(layers: nn.Sequential, ends: Sequence[int], x: Tensor) -> list[Tensor]:
+    """What the layers at positions ``ends`` put out when ``x`` goes through all of ``layers``."""
+    outputs = []
+    for position, layer in enumerate(layers):
+        x = layer(x)
+        if position in ends:
+            outputs.append(x)
+    return outputs
+
+
+def encoder_taps(encoder: nn.Module, x: Tensor) -> list[Tensor]:
+    """(B, *shape) -> one (B, width) per tap of ``encoder``, the last of them the mean of what it puts out."""
+    inside: Callable[[Tensor], list[Tensor]] | None = getattr(encoder, "taps", None)
+    return [encoder(x).mean(1)] if inside is None else inside(x)
+
+
+def trim_encoder(encoder: nn.Module, last: int) -> None:
+    """Keep what taps 0 to ``last`` of ``encoder`` need."""
+    cut: Callable[[int], None] | None = getattr(encoder, "trim", None)
+    if cut is not None:
+        cut(last)
 
 
 def build_encoder(choice: Mapping[str, Any], modality: Modality) -> nn.Module:

@@ -30,8 +30,8 @@ class Params(Options):
     """Where the first tap is taken: on the block's map like all others, or (published code) after its maximum."""
 
 
-def tap_widths(params: Params) -> tuple[int, ...]:
-    """Features of each tap, in order."""
+def tap_widths(params: Params, task: Task) -> tuple[int, ...]:
+    """Features of each tap, in order; the same on every task."""
     return tuple(growth * params.channels for growth in GROWTH)
 
 
@@ -52,4 +52,4 @@ from mmfuse.models.lenet import LeNet
 def build(params: Params, task: Task) -> nn.Module:
     """The model."""
     late = params.first_tap == "pooled"
-    return LeNet(tap_widths(params), task=task, modality=params.modality, late_first_tap=late)
+    return LeNet(tap_widths(params, task), task=task, modality=params.modality, late_first_tap=late)

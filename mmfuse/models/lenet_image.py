@@ -27,8 +27,8 @@ class Params(Options):
     """The modality it reads, of kind grid."""
 
 
-def tap_widths(params: Params) -> tuple[int, ...]:
-    """Features of each tap, in order."""
+def tap_widths(params: Params, task: Task) -> tuple[int, ...]:
+    """Features of each tap, in order; the same on every task."""
     return tuple(growth * params.channels for growth in GROWTH)
 
 
@@ -48,4 +48,4 @@ from mmfuse.models.lenet import LeNet
 
 def build(params: Params, task: Task) -> nn.Module:
     """The model."""
-    return LeNet(tap_widths(params), task=task, modality=params.modality)
+    return LeNet(tap_widths(params, task), task=task, modality=params.modality)

@@ -46,17 +46,17 @@ class Params(Options):
     prediction: Literal["fused", "ensemble"] = "fused"
     """What predicts with ``multitask``: the fusion alone, or (published) the sum of all heads' logits."""
     backbones: dict[str, BackboneChoice] = {}
-    """Backbone per modality; one that is not named is the LeNet of its modality."""
+    """Backbone per modality; one that is not named is the dataset's, or else the LeNet of its modality."""
 
 
-def layout_of(params: Params) -> TapLayout:
+def layout_of(params: Params, task: Task) -> TapLayout:
     """All taps of the backbones.
 
     Raises:
         UnknownName, BadSpec: when a backbone does not exist or has no taps.
     """
-    chosen = choose_backbones(params.modalities, params.backbones)
-    return TapLayout(tuple(widths_of(choice) for choice in chosen.values()))
+    chosen = choose_backbones(task, params.backbones, modalities=params.modalities)
+    return TapLayout(tuple(widths_of(choice, task) for choice in chosen.values()))
 
 
 def check(params: Params, task: Task) -> None:
@@ -72,9 +72,9 @@ def check(params: Params, task: Task) -> None:
             f"model mfas: cannot fuse {', '.join(params.modalities)} of {task.name}",
             f"name each once; it has {', '.join(known)}",
         )
-    for name, choice in choose_backbones(params.modalities, params.backbones).items():
+    for name, choice in choose_backbones(task, params.backbones, modalities=params.modalities).items():
         check_backbone(choice, task, name)
-    limits = [len(widths) for widths in layout_of(params).widths] + [ACTIVATIONS]
+    limits = [len(widths) for widths in layout_of(params, task).widths] + [ACTIVATIONS]
     for number, row in enumerate(params.layers):
         if len(row) != len(limits) or any(not 0 <= value < limit for value, limit in zip(row, limits, strict=False)):
             raise BadSpec(
@@ -96,8 +96,8 @@ from torch.nn import functional as F
 
 from mmfuse.batch import Batch
 from mmfuse.models.assemble import build_model
-from mmfuse.models.lenet import LeNet
 from mmfuse.models.losses import prediction_loss
+from mmfuse.models.tapped import tapped
 
 
 class FusionCell(nn.Module):
@@ -172,12 +172,12 @@ class Mfas(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """``logits`` (B, K), and with several heads each one's own: ``logits/fused``, ``logits/image``, ..."""
-        taps = {name: cast(LeNet, net).taps(batch.inputs[name]) for name, net in self.backbones.items()}
+        taps = {name: tapped(net).taps(batch.inputs[name]) for name, net in self.backbones.items()}
         side_by_side = torch.cat([tap for each in taps.values() for tap in each], dim=1)
         fused = self.chain((side_by_side - self.mean) / self.std)
         if not self.multitask:
             return {"logits": fused}
-        heads = {name: cast(LeNet, net).predict(taps[name]) for name, net in self.backbones.items()}
+        heads = {name: tapped(net).predict(taps[name]) for name, net in self.backbones.items()}
         everything = {"fused": fused, **heads}
         prediction = torch.stack(list(everything.values())).sum(0) if self.ensemble else fused
         return {"logits": prediction} | {f"logits/{name}": logits for name, logits in everything.items()}
@@ -209,15 +209,15 @@ def activate(values: Tensor, code: int) -> Tensor:
 
 def build(params: Params, task: Task) -> Mfas:
     """The model, its backbones untrained."""
-    layout = layout_of(params)
+    layout = layout_of(params, task)
     backbones = {
         name: build_model(choice.architecture, task)
-        for name, choice in choose_backbones(params.modalities, params.backbones).items()
+        for name, choice in choose_backbones(task, params.backbones, modalities=params.modalities).items()
     }
     if not params.multitask:
         layout = layout.trimmed(params.layers)
         for net, widths in zip(backbones.values(), layout.widths, strict=True):
-            cast(LeNet, net).trim(len(widths) - 1)
+            tapped(net).trim(len(widths) - 1)
     chain = FusionChain(params, layout=layout, outputs=task.outputs)
     return Mfas(backbones, chain, layout=layout, params=params, task=task)
 

@@ -176,8 +176,8 @@ def tap_counts(task: Task, options: Options) -> tuple[int, ...]:
     given = options.taps or {}
     if all(name in given for name in names):
         return tuple(given[name] for name in names)
-    backbones = choose_backbones(names, options.benchmark.backbones)
-    return tuple(given.get(name) or len(tap_widths(backbones[name])) for name in names)
+    backbones = choose_backbones(task, options.benchmark.backbones)
+    return tuple(given.get(name) or len(tap_widths(backbones[name], task)) for name in names)
 
 
 def expected_trials(task: Task, options: Options) -> int:

@@ -27,6 +27,7 @@ from mmfuse.errors import CheckpointMismatch, DataMissing, MmfuseError
 from mmfuse.report import NullReporter, Reporter
 from mmfuse.spec import FitOptions, PretrainOptions
 from mmfuse.training.checkpoint import Checkpoint, check_data, load_checkpoint, save_checkpoint
+from mmfuse.training.encoder_of import encoder_of
 from mmfuse.training.fit import fit
 from mmfuse.training.seeding import derive_seed
 
@@ -129,7 +130,8 @@ def obtain_backbones(
         if pinned.is_file():
             checkpoint, origin = load_checkpoint(pinned), "this run"
         elif choice.weights is not None:
-            checkpoint, origin = _given(choice.weights, library), "given"
+            checkpoint, origin = _given(choice.weights, library, modality), "given"
+            library.add(checkpoint)  # whoever retrains what this search finds names these weights by their hash
         else:
             recipe = _recipe(choice.architecture, splits, pretrain)
             found = library.made_by(recipe)
@@ -162,9 +164,9 @@ def obtain_backbones(
     return obtained
 
 
-def _given(weights: str, library: BackboneLibrary) -> Checkpoint:
+def _given(weights: str, library: BackboneLibrary, modality: str) -> Checkpoint:
     path = Path(weights).expanduser()
-    return load_checkpoint(path) if path.is_file() else library.get(weights)
+    return encoder_of(load_checkpoint(path), modality) if path.is_file() else library.get(weights)
 
 
 def _pretrained(
@@ -210,9 +212,15 @@ def _check(checkpoint: Checkpoint, architecture: Architecture, splits: Splits, m
         raise CheckpointMismatch(
             f"the weights for {modality} belong to {canonical_json(checkpoint.architecture.to_json())}, "
             f"the backbone is {canonical_json(architecture.to_json())}",
-            f"--set benchmark.backbones.{modality} must name the family and parameters of the weights",
+            f"--set '{_setting(modality, checkpoint.architecture)}'",
         )
     check_data(checkpoint, splits)
+
+
+def _setting(modality: str, architecture: Architecture) -> str:
+    """What to type so that the backbone has ``architecture``."""
+    choice = {"family": architecture.family, "params": dict(architecture.params)}
+    return f"benchmark.backbones.{modality}={canonical_json(choice)}"
 
 
 def _verified(checkpoint: Checkpoint, key: str, path: Path) -> Checkpoint:

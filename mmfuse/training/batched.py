@@ -37,7 +37,10 @@ EVALUATION_ROWS = 4096
 
 @dataclass(frozen=True)
 class TapRows:
-    """N samples as rows of standardised taps (N, T), and their targets (N,) or (N, K)."""
+    """N samples as rows of standardised taps (N, T), and their targets (N,) or (N, K).
+
+    Taps may be in 16 bits; they are computed with in 32, a batch at a time.
+    """
 
     taps: Tensor
     target: Tensor
@@ -266,7 +269,8 @@ def train_group(
         Stopped: between two steps, once ``should_stop`` says so.
     """
     device = train.taps.device
-    group = CandidateGroup(candidates, layout=layout, outputs=task.outputs, dtype=train.taps.dtype).to(device)
+    dtype = torch.float32 if train.taps.dtype == torch.float16 else train.taps.dtype
+    group = CandidateGroup(candidates, layout=layout, outputs=task.outputs, dtype=dtype).to(device)
     optimiser = Adam(
         group.groups(), lr=regime.cycles.highest, weight_decay=regime.weight_decay, fused=device.type != "mps"
     )
@@ -297,7 +301,7 @@ def train_group(
 def predict_group(group: CandidateGroup, rows: TapRows) -> Tensor:
     """The logits (K, N, outputs) of every candidate on every row, in evaluation mode."""
     group.eval()
-    logits = torch.cat([group(part) for part in rows.taps.split(EVALUATION_ROWS)], dim=2)
+    logits = torch.cat([group(part.to(group.taps.dtype)) for part in rows.taps.split(EVALUATION_ROWS)], dim=2)
     group.train()
     return logits.transpose(1, 2).contiguous()
 
@@ -352,7 +356,7 @@ def _train_epoch(
         for parameters in optimiser.param_groups:
             parameters["lr"] = rate
         batch = train.take(index)
-        loss = _losses(kind, group(batch.taps, dropout), batch.target)
+        loss = _losses(kind, group(batch.taps.to(group.taps.dtype), dropout), batch.target)
         optimiser.zero_grad()
         loss.sum().backward()
         group.mask_gradients()

@@ -30,6 +30,7 @@ from mmfuse.metrics import compute_metrics
 from mmfuse.models.assemble import build_model
 from mmfuse.models.cost import count_macs, count_parameters
 from mmfuse.models.mfas import FusionChain, Params, check
+from mmfuse.models.tap_layout import TapLayout
 from mmfuse.options import parse_options
 from mmfuse.report import Reporter, TrialRecord
 from mmfuse.search.drive import Trial
@@ -41,7 +42,7 @@ from mmfuse.training.optimiser import Cycles
 from mmfuse.training.resident import steps_per_epoch
 from mmfuse.training.sampling import stratified
 from mmfuse.training.seeding import derive_seed
-from mmfuse.training.taps import TapTable, cached_taps
+from mmfuse.training.taps import cached_taps
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class _Prepared:
 
     modalities: tuple[str, ...]
     backbones: dict[str, Backbone]
-    table: TapTable
+    layout: TapLayout
     train: TapRows
     val: TapRows
     held_out: TapRows | None
@@ -157,7 +158,7 @@ class TapBenchmark:
         kept[chosen.long()] = False
         fitted, held_out = kept.nonzero().squeeze(1), (~kept).nonzero().squeeze(1)
         backbones = obtain_backbones(
-            choose_backbones(modalities, self.options.backbones),
+            choose_backbones(self.task, self.options.backbones, modalities=modalities),
             replace(self.splits, train=self.splits.train.take(fitted)),
             pretrain=self.options.pretrain,
             device=self.device,
@@ -173,12 +174,13 @@ class TapBenchmark:
             device=self.device,
             reporter=self.reporter,
             should_stop=self.should_stop,
+            dtype=self.options.taps_dtype,
         )
         self.reporter.note("held out", samples=len(held_out), fitted=len(fitted))
         return _Prepared(
             modalities=modalities,
             backbones=backbones,
-            table=table,
+            layout=table.layout,
             train=table.train.take(fitted).to(self.device),
             val=table.val.to(self.device),
             held_out=table.train.take(held_out).to(self.device) if len(held_out) else None,
@@ -257,7 +259,7 @@ class TapBenchmark:
             [Candidate(each, trial.seed) for each, trial in zip(params, group.trials, strict=True)],
             prepared.train,
             prepared.val,
-            layout=prepared.table.layout,
+            layout=prepared.layout,
             task=self.task,
             regime=self._regime(steps),
             on_epoch=tell,
@@ -293,10 +295,10 @@ class TapBenchmark:
         metrics = self._metrics("val", result.logits, prepared.val)
         score = result.score
         if trial.architecture.stage == CHOICE_STAGE and prepared.held_out is not None:
-            chain = FusionChain(params, layout=prepared.table.layout, outputs=self.task.outputs)
+            chain = FusionChain(params, layout=prepared.layout, outputs=self.task.outputs)
             chain.load_state_dict(result.state)
             with torch.no_grad():
-                logits = chain.to(self.device).eval()(prepared.held_out.taps)
+                logits = chain.to(self.device).eval()(prepared.held_out.taps.float())
             metrics |= self._metrics("choice", logits, prepared.held_out)
             score = metrics[f"choice/{self.task.metric}"]
         return replace(record, status="done", score=score, metrics=metrics)
@@ -310,7 +312,7 @@ class TapBenchmark:
         if record.status != "done":
             return record
         params = parse_options(Params, record.architecture.params, what="model mfas")
-        layout = prepared.table.layout
+        layout = prepared.layout
         with torch.device("meta"):
             chain = FusionChain(params, layout=layout, outputs=self.task.outputs)
         key = layout.trimmed(params.layers).widths

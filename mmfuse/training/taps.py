@@ -1,9 +1,15 @@
 """Tap cache: one pass of frozen backbones over train and validation, kept for every search that asks the same.
 
 A file below the data root, ``taps/<dataset>-<key>.h5``, where the key stands for the backbones' weights, the data's
-fingerprint and the list of taps. Rows are 32-bit floats in stored order, as the backbones gave them in evaluation mode,
-beside each feature's mean and deviation over the training rows; they are standardised when loaded. A file appears
-whole or not at all and carries checksums; one that is damaged is made anew. The test split is never read.
+fingerprint, the list of taps and the type of the numbers. Rows are in stored order, as the backbones gave them in
+evaluation mode and standardised by each feature's mean and deviation over the training rows, which lie beside them. A
+file appears whole or not at all and carries checksums; one that is damaged is made anew, and what a killed process
+left behind is swept up. The test split is never read.
+
+Memory is bounded by the rows themselves: a cached table is read in place; while one is made it is held once in 32
+bits, and in 16 bits beside that if it is to be kept so. Rows in 16 bits stay so in memory, a batch of them is widened
+when it is trained on. Standardised features lose at most 5e-4 of their deviation by it near the mean, and cannot
+overflow.
 
 The published search trains with backbones in training mode, whose statistics drift; such taps could not be kept.
 """
@@ -13,11 +19,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import platform
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -30,24 +38,28 @@ from mmfuse.backbones import BackboneChoice, tap_widths
 from mmfuse.batch import Split, Splits
 from mmfuse.errors import Stopped
 from mmfuse.models.assemble import build_model
-from mmfuse.models.lenet import LeNet
 from mmfuse.models.tap_layout import TapLayout
+from mmfuse.models.tapped import Tapped, tapped
 from mmfuse.report import Reporter
+from mmfuse.task import Task
 from mmfuse.training.backbones import Backbone
 from mmfuse.training.batched import TapRows
 from mmfuse.training.resident import ordered_batches
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 BATCH = 128
+ROWS = 4096  # standardised at a time
+
+TapType = Literal["float32", "float16"]
 
 
 @dataclass(frozen=True)
 class TapTable:
     """Standardised taps of train and validation, side by side as ``layout`` says, and what they were standardised by.
 
-    ``mean`` and ``std`` are (T,).
+    ``mean`` and ``std`` are (T,), in 32 bits whatever the type of the rows.
     """
 
     layout: TapLayout
@@ -65,39 +77,39 @@ def cached_taps(
     device: torch.device,
     reporter: Reporter,
     should_stop: Callable[[], bool],
+    dtype: TapType = "float32",
 ) -> TapTable:
-    """The taps of ``backbones`` on ``splits``, from the cache if they are in it; the rows lie on the CPU.
+    """The taps of ``backbones`` on ``splits``, from the cache if they are in it; the rows lie on the CPU as ``dtype``.
 
     Raises:
         Stopped: between two batches of the pass; nothing is kept then.
     """
-    layout = layout_of(backbones)
-    path = data_root / "taps" / f"{splits.task.name}-{_key(backbones, splits)}.h5"
-    known = _read(path, layout, splits)
-    values = known or _pass(backbones, splits, layout, device=device, reporter=reporter, should_stop=should_stop)
+    layout = layout_of(backbones, splits.task)
+    path = data_root / "taps" / f"{splits.task.name}-{_key(backbones, splits, dtype)}.h5"
+    known = _read(path, layout, splits, dtype)
+    values = known or _standardised(
+        _pass(backbones, splits, layout, device=device, reporter=reporter, should_stop=should_stop), dtype
+    )
     if known is None:
         _write(path, values)
     reporter.note("taps", file=path.name, features=layout.total, origin="cached" if known else "computed")
-    mean, std = (torch.from_numpy(values[name]) for name in ("mean", "std"))
-    train, val = (
-        TapRows((torch.from_numpy(values[name]) - mean) / std, split.target.cpu())
-        for name, split in (("train", splits.train), ("val", splits.val))
-    )
-    return TapTable(layout, mean, std, train, val)
+    mean, std, train, val = (torch.from_numpy(values[name]) for name in ("mean", "std", "train", "val"))
+    return TapTable(layout, mean, std, TapRows(train, splits.train.target.cpu()), TapRows(val, splits.val.target.cpu()))
 
 
-def layout_of(backbones: Mapping[str, Backbone]) -> TapLayout:
+def layout_of(backbones: Mapping[str, Backbone], task: Task) -> TapLayout:
     """All taps of ``backbones``, in their order."""
     architectures = [backbone.architecture for backbone in backbones.values()]
-    return TapLayout(tuple(tap_widths(BackboneChoice(family=a.family, params=dict(a.params))) for a in architectures))
+    choices = [BackboneChoice(family=a.family, params=dict(a.params)) for a in architectures]
+    return TapLayout(tuple(tap_widths(choice, task) for choice in choices))
 
 
-Arrays = dict[str, NDArray[np.float32]]
+Arrays = dict[str, NDArray[Any]]
 
 
-def _key(backbones: Mapping[str, Backbone], splits: Splits) -> str:
+def _key(backbones: Mapping[str, Backbone], splits: Splits, dtype: TapType) -> str:
     taps = [[modality, backbone.architecture.to_json(), backbone.key] for modality, backbone in backbones.items()]
-    content = {"format": FORMAT, "fingerprint": splits.fingerprint, "taps": taps, "type": "float32"}
+    content = {"format": FORMAT, "fingerprint": splits.fingerprint, "taps": taps, "type": dtype}
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
 
 
@@ -110,11 +122,11 @@ def _pass(
     reporter: Reporter,
     should_stop: Callable[[], bool],
 ) -> Arrays:
-    models = {}
+    models: dict[str, Tapped] = {}
     for modality, backbone in backbones.items():
         model = build_model(backbone.architecture, splits.task)
         model.load_state_dict(backbone.weights)
-        models[modality] = cast(LeNet, model).to(device).eval()
+        models[modality] = tapped(model.to(device).eval())
     total, done = len(splits.train) + len(splits.val), 0
     arrays: Arrays = {}
     for name, split in (("train", splits.train), ("val", splits.val)):
@@ -127,20 +139,33 @@ def _pass(
             start += len(rows)
             reporter.progress(done + start, total, what="backbone pass")
         done += len(split)
-    mean, std = arrays["train"].mean(0, dtype=np.float64), arrays["train"].std(0, dtype=np.float64)
+    return arrays
+
+
+def _standardised(arrays: Arrays, dtype: TapType) -> Arrays:
+    """The raw rows (in 32 bits, overwritten) standardised as ``dtype``, and what they were standardised by."""
+    train = arrays["train"]
+    mean, std = train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64)
     # A feature that never changes says nothing; it becomes 0 and not a division by 0.
-    return arrays | {"mean": mean.astype(np.float32), "std": np.where(std > 1e-6, std, 1.0).astype(np.float32)}
+    shift, scale = mean.astype(np.float32), np.where(std > 1e-6, std, 1.0).astype(np.float32)
+    made: Arrays = {"mean": shift, "std": scale}
+    for name, rows in arrays.items():
+        made[name] = rows if dtype == "float32" else np.empty(rows.shape, dtype=dtype)
+        for start in range(0, len(rows), ROWS):
+            part = slice(start, start + ROWS)
+            made[name][part] = (rows[part] - shift) / scale
+    return made
 
 
 @torch.no_grad()
-def _tap_batches(models: Mapping[str, LeNet], split: Split, device: torch.device) -> Iterator[NDArray[np.float32]]:
+def _tap_batches(models: Mapping[str, Tapped], split: Split, device: torch.device) -> Iterator[NDArray[np.float32]]:
     for batch in ordered_batches(split, batch_size=BATCH):
         inputs = batch.to(device).inputs
         parts = [tap for modality, model in models.items() for tap in model.taps(inputs[modality])]
         yield torch.cat(parts, dim=1).cpu().numpy()
 
 
-def _read(path: Path, layout: TapLayout, splits: Splits) -> Arrays | None:
+def _read(path: Path, layout: TapLayout, splits: Splits, dtype: TapType) -> Arrays | None:
     """What the file holds; None where there is none, or one that cannot be used."""
     shapes = {
         "train": (len(splits.train), layout.total),
@@ -156,16 +181,17 @@ def _read(path: Path, layout: TapLayout, splits: Splits) -> Arrays | None:
     except (OSError, KeyError) as error:
         logger.warning("the tap cache %s is damaged (%s) and made anew", path, error)
         return None
-    if {name: array.shape for name, array in arrays.items()} != shapes:
+    if {name: array.shape for name, array in arrays.items()} != shapes or arrays["train"].dtype != dtype:
         logger.warning("the tap cache %s has other shapes than wanted and is made anew", path)
         return None
     return arrays
 
 
 def _write(path: Path, arrays: Arrays) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path.parent)
         with h5py.File(temporary, "w") as file:
             for name, array in arrays.items():
                 file.create_dataset(name, data=array, chunks=True, fletcher32=True)
@@ -177,3 +203,22 @@ def _write(path: Path, arrays: Arrays) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes of this machine that are no more were writing."""
+    for path in folder.glob(f".*.h5.{platform.node()}.*.partial"):
+        owner = re.search(r"\.(\d+)\.partial$", path.name)
+        if owner is not None and not _lives(int(owner[1])):
+            logger.info("removing %s, whose process %s is gone", path, owner[1])
+            path.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True

@@ -97,7 +97,7 @@ def _first_stage(
 ) -> None:
     """Give ``model`` its backbones, and a fusion that is trained on their taps."""
     backbones = obtain_backbones(
-        choose_backbones(params.modalities, params.backbones),
+        choose_backbones(splits.task, params.backbones, modalities=params.modalities),
         splits,
         pretrain=PretrainOptions(),
         device=device,
@@ -110,7 +110,7 @@ def _first_stage(
         backbones, splits, data_root=data_root, device=device, reporter=reporter, should_stop=should_stop
     )
     weights = {name: backbone.weights for name, backbone in backbones.items()}
-    model.install(weights, mean=table.mean, std=table.std, of=layout_of(backbones))
+    model.install(weights, mean=table.mean, std=table.std, of=layout_of(backbones, splits.task))
     if options.fusion_epochs:
         _train_chain(
             model, params, table, splits, options, seed=seed, device=device, reporter=reporter, should_stop=should_stop

@@ -109,7 +109,7 @@ def _published(architecture: Architecture, splits: Splits, options: TapOptions) 
 def _backbones(place: Path) -> dict[str, BackboneChoice]:
     """Backbones whose weights are there already (untrained: their speed is the same)."""
     library, named = BackboneLibrary(place / "data"), {}
-    for modality, choice in choose_backbones(["image", "audio"], {}).items():
+    for modality, choice in choose_backbones(TASK, {}).items():
         weights = build_model(choice.architecture, TASK).state_dict()
         key = library.add(Checkpoint(choice.architecture, TASK, "benchmark", "benchmark", weights, epoch=0, step=0))
         named[modality] = choice.model_copy(update={"weights": key})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -9,11 +10,12 @@ import torch
 from torch import nn
 
 from mmfuse.architecture import Architecture
-from mmfuse.backbones import BackboneChoice, check_backbone, choose_backbones, tap_widths
+from mmfuse.backbones import BackboneChoice, check_backbone, choose_backbones, tap_widths, tapped_families
 from mmfuse.errors import BadSpec, UnknownName
 from mmfuse.models.assemble import build_model
 from mmfuse.models.cost import count_parameters
 from mmfuse.models.lenet import LeNet
+from mmfuse.registry import DATASETS
 from mmfuse.task import Modality, Task
 
 TASK = Task(
@@ -53,7 +55,7 @@ def test_taps_are_the_averages_of_the_maps_before_their_maximum(family: str, sid
     taps = model.taps(torch.randn(2, 1, side, side))
 
     assert [features.shape[-1] for features in maps] == [side // 2**k for k in range(blocks)]
-    assert [tap.shape[1] for tap in taps] == list(tap_widths(BackboneChoice(family=family)))
+    assert [tap.shape[1] for tap in taps] == list(tap_widths(BackboneChoice(family=family), TASK))
     for tap, features in zip(taps, maps, strict=True):
         torch.testing.assert_close(tap, features.mean((2, 3)))
 
@@ -101,26 +103,48 @@ def test_a_grid_too_small_to_be_halved_is_refused_with_the_size_it_needs() -> No
 def test_backbones_are_named_after_their_modality_unless_one_is_given() -> None:
     given = {"audio": BackboneChoice(family="lenet_image", params={"modality": "audio"})}
 
-    chosen = choose_backbones(["image", "audio"], given)
+    chosen = choose_backbones(TASK, given)
 
     assert {name: choice.family for name, choice in chosen.items()} == {"image": "lenet_image", "audio": "lenet_image"}
-    assert choose_backbones(["audio"], {})["audio"].family == "lenet_audio"
+    assert choose_backbones(TASK, {}, modalities=["audio"])["audio"].family == "lenet_audio"
+
+
+def test_a_datasets_own_backbones_come_before_the_lenets_and_after_those_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = {name: {"family": "lenet_image", "params": {"channels": 7}} for name in ("image", "audio")}
+    monkeypatch.setattr(DATASETS.declaration("avmnist"), "BACKBONES", declared, raising=False)
+    elsewhere = replace(TASK, name="no registered dataset")
+
+    chosen = choose_backbones(TASK, {"image": BackboneChoice(family="lenet_audio")})
+
+    assert (chosen["image"].family, chosen["image"].params) == ("lenet_audio", {"modality": "image"})
+    assert (chosen["audio"].family, chosen["audio"].params) == ("lenet_image", {"channels": 7, "modality": "audio"})
+    assert choose_backbones(elsewhere, {})["audio"].family == "lenet_audio"
+
+
+def test_a_dataset_whose_backbone_is_malformed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        DATASETS.declaration("avmnist"), "BACKBONES", {"image": {"famly": "lenet_image"}}, raising=False
+    )
+
+    with pytest.raises(BadSpec, match=r"backbone of image in dataset avmnist: .*unknown option 'famly'"):
+        choose_backbones(TASK, {})
 
 
 def test_a_modality_without_a_backbone_asks_for_one() -> None:
     with pytest.raises(BadSpec, match="no backbone is known for modality 'text'"):
-        choose_backbones(["image", "text"], {})
+        choose_backbones(TASK, {}, modalities=["image", "text"])
     with pytest.raises(BadSpec, match="'video', which is not fused"):
-        choose_backbones(["image"], {"video": BackboneChoice(family="lenet_image")})
+        choose_backbones(TASK, {"video": BackboneChoice(family="lenet_image")})
 
 
 def test_only_models_with_taps_can_be_backbones() -> None:
     with pytest.raises(BadSpec, match="mixmas declares no taps") as caught:
-        tap_widths(BackboneChoice(family="mixmas"))
-    assert caught.value.hint == "known: lenet_audio, lenet_image"
+        tap_widths(BackboneChoice(family="mixmas"), TASK)
+    assert caught.value.hint == f"known: {', '.join(tapped_families())}"
+    assert {"lenet_audio", "lenet_image"} <= set(tapped_families())
 
     with pytest.raises(UnknownName, match="no model named 'lenet'"):
-        tap_widths(BackboneChoice(family="lenet"))
+        tap_widths(BackboneChoice(family="lenet"), TASK)
 
 
 def test_a_backbone_must_read_the_modality_it_is_chosen_for() -> None:

@@ -117,7 +117,7 @@ def test_alphas_begin_near_one_half() -> None:
 
 
 def test_dropout_acts_after_every_layer_and_only_in_training() -> None:
-    model, taps = mfas([[0, 0, 1]], width=400, dropout=0.5), torch.randn(5, layout_of(Params()).total)
+    model, taps = mfas([[0, 0, 1]], width=400, dropout=0.5), torch.randn(5, layout_of(Params(), TASK).total)
     cell = model.chain.cells[0]
 
     inputs = torch.randn(50, cell.linear.in_features)
@@ -139,7 +139,7 @@ def test_backbones_end_at_the_last_tap_that_is_read() -> None:
 def test_standardised_taps_reach_the_chain_whatever_was_trimmed() -> None:
     params = {"layers": [[1, 0, 0]], "modalities": ["image", "audio"]}
     whole, trimmed = mfas(params["layers"], multitask=True).eval(), mfas(params["layers"]).eval()
-    layout, data = layout_of(Params(**params)), batch(6)
+    layout, data = layout_of(Params(**params), TASK), batch(6)
     mean, std = torch.randn(layout.total), torch.rand(layout.total) + 0.5
     weights = {name: net.state_dict() for name, net in mfas([[2, 4, 0]], multitask=True).backbones.items()}
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
+import subprocess
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -171,6 +175,52 @@ def test_taps_are_those_of_frozen_backbones_standardised_on_train(place: Path) -
     torch.testing.assert_close(table.train.taps.std(0, correction=0), torch.ones(28), rtol=0, atol=1e-4)
     assert table.layout.widths == ((2, 4, 8), (2, 4, 8))
     assert torch.equal(table.val.target, SPLITS.val.target)
+
+
+def test_taps_in_half_precision_are_those_in_single_rounded(place: Path) -> None:
+    backbones = obtain(place)
+    heard = Listener()
+
+    exact, half = taps(place, backbones), taps(place, backbones, dtype="float16", reporter=heard)
+    again = taps(place, backbones, dtype="float16", reporter=heard)
+
+    assert heard.origins() == ["computed", "cached"]
+    assert torch.equal(half.train.taps, exact.train.taps.half())
+    assert torch.equal(half.val.taps, again.val.taps)
+    assert torch.equal(half.mean, exact.mean) and half.mean.dtype == torch.float32
+    whole, halved = sorted((place / "data" / "taps").glob("*.h5"), key=lambda path: -path.stat().st_size)
+    assert halved.stat().st_size < 0.75 * whole.stat().st_size
+
+
+def test_a_cached_table_is_read_without_a_second_copy_of_its_rows(place: Path) -> None:
+    backbones = obtain(place)
+    many = replace(SPLITS, train=world.make_split(20_000, seed=3))
+    size = taps(place, backbones, many).train.taps.numel() * 4
+
+    tracemalloc.start()
+    try:
+        taps(place, backbones, many)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 1.5 * size
+
+
+def test_what_a_killed_process_was_writing_is_swept_up_and_what_a_live_one_writes_is_not(place: Path) -> None:
+    backbones, folder = obtain(place), place / "data" / "taps"
+    folder.mkdir()
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    names = {owner: f".pictures-0123.h5.{owner}.partial" for owner in (f"{platform.node()}.{gone.pid}", "elsewhere.1")}
+    names["live"] = f".pictures-0123.h5.{platform.node()}.{os.getpid()}.partial"
+    for name in names.values():
+        (folder / name).write_bytes(b"half a table")
+
+    taps(place, backbones)
+
+    left = {path.name for path in folder.iterdir() if path.suffix == ".partial"}
+    assert left == {names["live"], names["elsewhere.1"]}
 
 
 def test_taps_are_computed_once_and_the_same_from_the_cache(place: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 from tap_world import BACKBONES, SPLITS, Listener, bench, stops_after, trials
 
 from mmfuse.architecture import Architecture
+from mmfuse.backbones import BackboneChoice
 from mmfuse.errors import BadSpec, Stopped
 from mmfuse.metrics import compute_metrics
 from mmfuse.models.assemble import build_model
@@ -199,6 +200,27 @@ def test_a_group_that_fails_fails_its_candidates_only(place: Path, monkeypatch: 
     assert "layer 0 is [9, 0, 0]" in records[4].reason
 
 
+def test_candidates_on_taps_in_half_precision_train_in_single(place: Path) -> None:
+    exact, half = (table(bench(place, taps_dtype=dtype), trials(*LAYERS)) for dtype in ("float32", "float16"))
+
+    assert [record.metrics for record in half] != [record.metrics for record in exact]
+    for one, other in zip(half, exact, strict=True):
+        assert one.metrics["val/loss"] == pytest.approx(other.metrics["val/loss"], rel=0.02)
+
+
+def test_mixers_are_searched_over_as_backbones(tmp_path: Path) -> None:
+    encoder = {"block": "mlp", "depth": 2, "dim": 6, "patch": 4, "token_hidden": 3, "channel_hidden": 5}
+    mixer = BackboneChoice(family="unimodal", params={"encoder": encoder})
+    evaluator = bench(tmp_path, backbones={"image": mixer, "audio": BACKBONES["audio"]})
+
+    records = table(evaluator, trials([[1, 2, 0]], [[0, 1, 1], [1, 0, 0]], [[2, 0, 0]]))
+
+    assert [record.status for record in records] == ["done", "done", "failed"]
+    assert "layer 0 is [2, 0, 0]" in records[2].reason
+    architecture = evaluator.finalist(records[1].architecture)
+    assert fit_small(tmp_path, architecture, "final", epochs=1).epochs == 1
+
+
 def test_candidates_must_fuse_the_same_modalities(place: Path) -> None:
     evaluator = bench(place)
     list(evaluator.evaluate(trials(LAYERS[0])))
@@ -268,7 +290,7 @@ def test_the_whole_model_predicts_what_its_fusion_predicted_on_cached_taps(place
         net.load_state_dict({key: original[key] for key in net.state_dict()})
 
     params = Params(**architecture.params)
-    chain = FusionChain(params, layout=prepared.table.layout, outputs=4).eval()
+    chain = FusionChain(params, layout=prepared.layout, outputs=4).eval()
     chain.load_state_dict(model.chain.state_dict())
     with torch.no_grad():
         on_taps = compute_metrics(SPLITS.task, chain(prepared.val.taps), prepared.val.target)

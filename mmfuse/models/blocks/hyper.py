@@ -73,6 +73,11 @@ def token_shape(params: Params, shape: Sequence[int]) -> TokenShape:
     return stem_shape(shape, patch=params.patch, dim=params.dim)
 
 
+def tap_widths(params: Params, shape: Sequence[int]) -> tuple[int, ...]:
+    """Features of each tap of a sample of ``shape``: the mean over tokens after each layer."""
+    return (token_shape(params, shape).dim,) * params.depth
+
+
 import math
 
 import torch
@@ -198,7 +203,7 @@ class ReferenceHyperMixerBlock(nn.Module):
         return x + self.channel_mixing(self.channel_norm(mixed))
 
 
-def network(params: Params, *, tokens: int, dim: int) -> nn.Module:
+def network(params: Params, *, tokens: int, dim: int) -> nn.Sequential:
     """``depth`` blocks and a final layer norm, (B, tokens, dim) -> (B, tokens, dim)."""
     block = HyperMixerBlock if params.variant == "paper" else ReferenceHyperMixerBlock
     return nn.Sequential(*(block(params, tokens=tokens, dim=dim) for _ in range(params.depth)), nn.LayerNorm(dim))
@@ -208,4 +213,4 @@ def build(params: Params, *, shape: Sequence[int]) -> MixerEncoder:
     """Encoder of one modality, (B, *shape) -> (B, tokens, dim)."""
     tokens, dim = token_shape(params, shape)
     stem = build_stem(shape, patch=params.patch, dim=params.dim)
-    return MixerEncoder(stem, network(params, tokens=tokens, dim=dim), tokens=tokens, dim=dim)
+    return MixerEncoder(stem, network(params, tokens=tokens, dim=dim), tokens=tokens, dim=dim, depth=params.depth)

@@ -57,6 +57,11 @@ def token_shape(params: Params, shape: Sequence[int]) -> TokenShape:
     return stem_shape(shape, patch=params.patch, dim=params.dim)
 
 
+def tap_widths(params: Params, shape: Sequence[int]) -> tuple[int, ...]:
+    """Features of each tap of a sample of ``shape``: the mean over tokens after each layer."""
+    return (token_shape(params, shape).dim,) * params.depth
+
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -113,7 +118,7 @@ def mixer_stack(params: Params, *, tokens: int, dim: int, token_hidden: int, cha
     return nn.Sequential(*blocks, nn.LayerNorm(dim))
 
 
-def network(params: Params, *, tokens: int, dim: int) -> nn.Module:
+def network(params: Params, *, tokens: int, dim: int) -> nn.Sequential:
     """The mixer on tokens that are there already, (B, tokens, dim) -> (B, tokens, dim)."""
     return mixer_stack(
         params, tokens=tokens, dim=dim, token_hidden=params.token_hidden, channel_hidden=params.channel_hidden
@@ -131,4 +136,6 @@ def build(params: Params, *, shape: Sequence[int]) -> MixerEncoder:
         token_hidden=params.channel_hidden if swapped else params.token_hidden,
         channel_hidden=1 if swapped else params.channel_hidden,
     )
-    return MixerEncoder(build_stem(shape, patch=params.patch, dim=params.dim), mixer, tokens=tokens, dim=dim)
+    return MixerEncoder(
+        build_stem(shape, patch=params.patch, dim=params.dim), mixer, tokens=tokens, dim=dim, depth=params.depth
+    )

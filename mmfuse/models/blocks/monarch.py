@@ -62,6 +62,11 @@ def token_shape(params: Params, shape: Sequence[int]) -> TokenShape:
     return TokenShape(tokens, dim)
 
 
+def tap_widths(params: Params, shape: Sequence[int]) -> tuple[int, ...]:
+    """Features of each tap of a sample of ``shape``: the mean over tokens after each layer."""
+    return (token_shape(params, shape).dim,) * params.depth
+
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -130,7 +135,7 @@ class Trim(nn.Module):
         return x[:, : self.shape.tokens, : self.shape.dim]
 
 
-def network(params: Params, *, tokens: int, dim: int) -> nn.Module:
+def network(params: Params, *, tokens: int, dim: int) -> nn.Sequential:
     """``depth`` layers, (B, tokens, dim) -> (B, tokens, dim)."""
     std = None if params.variant == "paper" else 1.0
     return nn.Sequential(*(MonarchMixerLayer(tokens=tokens, dim=dim, std=std) for _ in range(params.depth)))
@@ -143,4 +148,4 @@ def build(params: Params, *, shape: Sequence[int]) -> MixerEncoder:
     if params.variant == "reference":
         stem = nn.Sequential(stem, Trim(kept))
     mixer = network(params, tokens=kept.tokens, dim=kept.dim)
-    return MixerEncoder(stem, mixer, tokens=kept.tokens, dim=kept.dim)
+    return MixerEncoder(stem, mixer, tokens=kept.tokens, dim=kept.dim, depth=params.depth)

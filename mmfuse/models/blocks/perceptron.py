@@ -41,7 +41,14 @@ def token_shape(params: Params, shape: Sequence[int]) -> TokenShape:
     return TokenShape(1, params.dim)
 
 
+def tap_widths(params: Params, shape: Sequence[int]) -> tuple[int, ...]:
+    """Features of each tap: every hidden layer's, then the token."""
+    return (params.hidden,) * params.depth + (params.dim,)
+
+
 from torch import Tensor, nn
+
+from mmfuse.models.encoders import outputs_at
 
 
 class Perceptron(nn.Module):
@@ -59,10 +66,20 @@ class Perceptron(nn.Module):
             layers += [nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout)]
             features = hidden
         self.layers = nn.Sequential(*layers, nn.Linear(features, dim))
+        self.ends = (*range(2, 3 * depth, 3), 3 * depth)
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode."""
         return self.layers(x).unsqueeze(1)
+
+    def taps(self, x: Tensor) -> list[Tensor]:
+        """(B, F) -> one (B, width) per layer."""
+        return outputs_at(self.layers, self.ends, x)
+
+    def trim(self, last: int) -> None:
+        """Keep what taps 0 to ``last`` need."""
+        self.ends = self.ends[: last + 1]
+        del self.layers[self.ends[-1] + 1 :]
 
 
 def build(params: Params, *, shape: Sequence[int]) -> Perceptron:

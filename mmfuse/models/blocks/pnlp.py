@@ -49,6 +49,11 @@ def token_shape(params: Params, shape: Sequence[int]) -> TokenShape:
     return TokenShape(shape[0], params.dim)
 
 
+def tap_widths(params: Params, shape: Sequence[int]) -> tuple[int, ...]:
+    """Features of each tap of a sample of ``shape``: the mean over tokens after each layer."""
+    return (token_shape(params, shape).dim,) * params.depth
+
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -90,4 +95,6 @@ def build(params: Params, *, shape: Sequence[int]) -> MixerEncoder:
         for _ in range(params.depth)
     ]
     stem = WindowStem(features, window=params.window, dim=params.dim)
-    return MixerEncoder(stem, nn.Sequential(*blocks, nn.LayerNorm(params.dim)), tokens=tokens, dim=params.dim)
+    return MixerEncoder(
+        stem, nn.Sequential(*blocks, nn.LayerNorm(params.dim)), tokens=tokens, dim=params.dim, depth=params.depth
+    )

@@ -94,10 +94,16 @@ def token_shape(params: Params, shape: Sequence[int]) -> TokenShape:
     return TokenShape(width if params.variant == "reference" else height * width, params.dims[-1])
 
 
+def tap_widths(params: Params, shape: Sequence[int]) -> tuple[int, ...]:
+    """Features of each tap: the mean over the map after each stage."""
+    return tuple(params.dims)
+
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmfuse.models.encoders import outputs_at
 from mmfuse.models.feature_maps import BatchNorm, columns_as_tokens, pixels_as_tokens
 
 # Maps travel as (B, H, W, C): linear layers and norms act on the last axis, and a permuted view of it is what torch
@@ -223,16 +229,28 @@ class RaMlp(nn.Module):
         dims = params.dims
         stem = nn.Conv2d(shape[0], dims[0], 7, stride=4, padding=2)
         layers: list[nn.Module] = [ConvLast(stem), nn.LayerNorm(dims[0], eps=1e-6), *_stage(params, 0)]
+        ends = [len(layers) - 1]
         for stage, (before, after) in enumerate(pairwise(dims), start=1):
             halve = nn.Conv2d(before, after, 3, stride=2, padding=1)
             layers += [nn.LayerNorm(before, eps=1e-6), ConvLast(halve), *_stage(params, stage)]
+            ends.append(len(layers) - 1)
         self.layers = nn.Sequential(*layers, nn.LayerNorm(dims[-1], eps=1e-6))
+        self.ends = (*ends[:-1], len(layers))  # the last stage is tapped behind the norm, where a head reads
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode."""
         x = self.layers(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return columns_as_tokens(x) if self.pools_columns else pixels_as_tokens(x)
+
+    def taps(self, x: Tensor) -> list[Tensor]:
+        """(B, C, H, W) -> one (B, width) per stage."""
+        return [pixels.mean((1, 2)) for pixels in outputs_at(self.layers, self.ends, x.permute(0, 2, 3, 1))]
+
+    def trim(self, last: int) -> None:
+        """Keep what taps 0 to ``last`` need."""
+        self.ends = self.ends[: last + 1]
+        del self.layers[self.ends[-1] + 1 :]
 
 
 def _stage(params: Params, stage: int) -> list[nn.Module]:

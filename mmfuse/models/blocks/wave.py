@@ -73,9 +73,15 @@ def token_shape(params: Params, shape: Sequence[int]) -> TokenShape:
     return TokenShape(1 if params.variant == "reference" else height * width, params.dims[-1])
 
 
+def tap_widths(params: Params, shape: Sequence[int]) -> tuple[int, ...]:
+    """Features of each tap: the mean over the map after each stage."""
+    return tuple(params.dims)
+
+
 import torch
 from torch import Tensor, nn
 
+from mmfuse.models.encoders import outputs_at
 from mmfuse.models.feature_maps import BatchNorm, BranchWeights, mean_as_token, pixels_as_tokens
 
 
@@ -154,15 +160,27 @@ class WaveMlp(nn.Module):
             BatchNorm(dims[0]),
             *_stage(params, 0),
         ]
+        ends = [len(layers) - 1]
         for stage, (before, after) in enumerate(pairwise(dims), start=1):
             halve = nn.Conv2d(before, after, 3, stride=2, padding=1)
             layers += [halve, BatchNorm(after), *_stage(params, stage)]
+            ends.append(len(layers) - 1)
         self.layers = nn.Sequential(*layers, BatchNorm(dims[-1]))
+        self.ends = (*ends[:-1], len(layers))  # the last stage is tapped behind the norm, where a head reads
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode."""
         x = self.layers(x)
         return mean_as_token(x) if self.pools_all else pixels_as_tokens(x)
+
+    def taps(self, x: Tensor) -> list[Tensor]:
+        """(B, C, H, W) -> one (B, width) per stage."""
+        return [maps.mean((2, 3)) for maps in outputs_at(self.layers, self.ends, x)]
+
+    def trim(self, last: int) -> None:
+        """Keep what taps 0 to ``last`` need."""
+        self.ends = self.ends[: last + 1]
+        del self.layers[self.ends[-1] + 1 :]
 
 
 def _stage(params: Params, stage: int) -> list[nn.Module]:
