@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-ModalityKind = Literal["grid", "sequence", "vector"]
+ModalityKind = Literal["grid", "sequence", "vector", "video", "skeleton"]
 TaskKind = Literal["multiclass", "multilabel", "regression", "retrieval"]
 
 
@@ -13,7 +13,8 @@ TaskKind = Literal["multiclass", "multilabel", "regression", "retrieval"]
 class Modality:
     """One kind of input, by its singular name (``image``, ``audio``, ``text``, ``timeseries``, ...).
 
-    ``shape`` is that of one sample: grid (C, H, W), sequence (T, D), vector (D,).
+    ``shape`` is that of one sample: grid (C, H, W), sequence (T, D), vector (D,), video (C, T, H, W), skeleton
+    (C, T, V, M): C coordinates of V joints of M persons.
     """
 
     name: str
@@ -21,7 +22,7 @@ class Modality:
     shape: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        axes = {"grid": 3, "sequence": 2, "vector": 1}[self.kind]
+        axes = {"grid": 3, "sequence": 2, "vector": 1, "video": 4, "skeleton": 4}[self.kind]
         if len(self.shape) != axes:
             raise ValueError(f"a {self.kind} has {axes} axes, {self.name} has shape {self.shape}")
 

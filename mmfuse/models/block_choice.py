@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmfuse.errors import BadSpec
-from mmfuse.models.shapes import TokenShape, kind_of
+from mmfuse.models.shapes import TokenShape
 from mmfuse.options import Options, parse_options
 from mmfuse.registry import BLOCKS
 from mmfuse.task import Modality, Task
@@ -33,9 +33,8 @@ def parse_choice(choice: Mapping[str, Any], *, what: str) -> tuple[str, Options]
 def encoder_problem(name: str, params: Options, modality: Modality) -> str | None:
     """Why block ``name`` cannot encode ``modality``, in a sentence; None when it can."""
     block = BLOCKS.declaration(name)
-    kind = kind_of(modality.shape)
-    if kind not in block.ACCEPTS:
-        return f"it takes {' or '.join(sorted(block.ACCEPTS))}, {modality.name} is a {kind}"
+    if modality.kind not in block.ACCEPTS:
+        return f"it takes {' or '.join(sorted(block.ACCEPTS))}, {modality.name} is a {modality.kind}"
     problem: str | None = block.check(params, modality.shape)
     return problem
 

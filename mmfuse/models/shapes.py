@@ -100,9 +100,9 @@ def check_pooling(task: Task, modality: str, *, blocks: int, family: str) -> Non
             f"model {family}: {task.name} has no modality '{modality}'",
             f"choose one of {', '.join(names)}, for example --set modality={names[0]}",
         )
-    shape, least = task.modality(modality).shape, 2 ** (blocks - 1)
-    if kind_of(shape) != "grid" or min(shape[1:]) < least:
+    read, least = task.modality(modality), 2 ** (blocks - 1)
+    if read.kind != "grid" or min(read.shape[1:]) < least:
         raise BadSpec(
-            f"model {family} halves its input {blocks - 1} times, and {modality} of {task.name} has shape {shape}",
+            f"model {family} halves its input {blocks - 1} times, and {modality} of {task.name} has shape {read.shape}",
             f"it needs a grid of at least {least} x {least}",
         )

@@ -86,6 +86,11 @@ class Space:
         return _architecture("mixmas", params, stage=stage)
 
     def _encoders_of(self, modality: Modality) -> tuple[BlockParams, ...]:
+        if not any(modality.kind in BLOCKS.declaration(block).ACCEPTS for block in BLOCKS.names()):
+            raise BadSpec(
+                f"no mixer block reads a {modality.kind}, and {modality.name} of {self.task.name} is one",
+                f"mmfuse search mfas --dataset {self.task.name} fuses backbones, which do",
+            )
         given = self.options.encoders.get(modality.name)
         encoders = given if given is not None else self._one_per_block(modality)
         fitting, reasons = [], []
