@@ -52,11 +52,16 @@ def fit(
 ) -> FitResult:
     """Build ``architecture`` and train it; ``warm`` are weights for its encoders by modality.
 
+    A model that begins from weights of a file has ``load_initial_weights()``, which is called unless a training goes on.
+
     Raises:
         Stopped, Diverged, CheckpointMismatch, StoreError, BadSpec: see `fit_model`.
     """
     with seeded(derive_seed(seed, "weights")):
         model = build_model(architecture, splits.task)
+    load_initial = getattr(model, "load_initial_weights", None)
+    if load_initial is not None and not (folder / "checkpoints" / "last.ckpt").exists():
+        load_initial()
     for modality, weights in (warm or {}).items():
         model.get_submodule(f"encoders.{modality}").load_state_dict(weights)
     return fit_model(

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,11 @@ from mmfuse.task import Modality, Task
 
 # Shapes of AV-MNIST, so that a family's defaults fit too.
 MODALITIES = (Modality("image", "grid", (1, 28, 28)), Modality("audio", "grid", (1, 112, 112)))
+# Families that read other kinds of modalities are tested on those.
+OTHERS = {
+    "hcn": (Modality("skeleton", "skeleton", (3, 8, 25, 2)),),
+    "inflated_resnet": (Modality("video", "video", (3, 4, 16, 16)),),
+}
 TASKS = {
     "multiclass": Task("toy", "multiclass", MODALITIES, 3, "accuracy"),
     "multilabel": Task("toy", "multilabel", MODALITIES, 4, "f1_weighted"),
@@ -35,6 +41,8 @@ SMALL: dict[str, dict[str, Any]] = {
         "network": _MLP,
         "fusion": "gated",
     },
+    "hcn": {"width": 16, "dropout": 0.0},
+    "inflated_resnet": {"width": 4, "depths": [1, 2, 1, 1]},
     "mfas": {"layers": [[2, 4, 0], [0, 1, 0]], "width": 64, "dropout": 0.0},
     "unimodal": {"modality": "image", "encoder": _MLP, "head_hidden": 16},
 }
@@ -43,16 +51,20 @@ CASES = [(family, kind) for family in MODELS.names() for kind in TASKS]
 
 def _model(family: str, kind: str, *, seed: int = 0) -> Any:
     torch.manual_seed(seed)
-    return build_model(Architecture(family, SMALL.get(family, {})), TASKS[kind])
+    return build_model(Architecture(family, SMALL.get(family, {})), _task(family, kind))
 
 
-def _batch(kind: str, size: int) -> Batch:
+def _task(family: str, kind: str) -> Task:
+    return replace(TASKS[kind], modalities=OTHERS.get(family, MODALITIES))
+
+
+def _batch(family: str, kind: str, size: int) -> Batch:
     """Samples whose target can be seen in every modality."""
     generator = torch.Generator().manual_seed(5)
     classes = torch.arange(size) % 3
-    inputs = {m.name: torch.randn(size, *m.shape, generator=generator) * 0.03 for m in MODALITIES}
+    inputs = {m.name: torch.randn(size, *m.shape, generator=generator) * 0.03 for m in OTHERS.get(family, MODALITIES)}
     for value in inputs.values():
-        value += 0.1 * (classes - 1.0).reshape(-1, 1, 1, 1)
+        value += 0.1 * (classes - 1.0).reshape(-1, *[1] * (value.dim() - 1))
     labels = torch.stack([classes == 0, classes == 1, classes == 2, classes > 0], dim=1).long()
     target = {"multiclass": classes, "multilabel": labels, "regression": classes.float()}[kind]
     return Batch(inputs, target, torch.arange(size))
@@ -60,7 +72,7 @@ def _batch(kind: str, size: int) -> Batch:
 
 @pytest.mark.parametrize(("family", "kind"), CASES)
 def test_a_model_predicts_and_knows_its_loss(family: str, kind: str) -> None:
-    model, batch = _model(family, kind), _batch(kind, 6)
+    model, batch = _model(family, kind), _batch(family, kind, 6)
 
     outputs = model(batch)
     losses = model.loss(outputs, batch)
@@ -72,7 +84,7 @@ def test_a_model_predicts_and_knows_its_loss(family: str, kind: str) -> None:
 
 @pytest.mark.parametrize(("family", "kind"), CASES)
 def test_gradient_reaches_every_parameter(family: str, kind: str) -> None:
-    model, batch = _model(family, kind), _batch(kind, 6)
+    model, batch = _model(family, kind), _batch(family, kind, 6)
 
     model.loss(model(batch), batch)["total"].backward()
 
@@ -81,7 +93,7 @@ def test_gradient_reaches_every_parameter(family: str, kind: str) -> None:
 
 @pytest.mark.parametrize(("family", "kind"), CASES)
 def test_the_loss_falls_on_a_toy_batch_in_a_few_steps(family: str, kind: str) -> None:
-    model, batch = _model(family, kind), _batch(kind, 12)
+    model, batch = _model(family, kind), _batch(family, kind, 12)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     totals = []
 
@@ -98,7 +110,7 @@ def test_the_loss_falls_on_a_toy_batch_in_a_few_steps(family: str, kind: str) ->
 @pytest.mark.parametrize("family", MODELS.names())
 def test_a_saved_model_predicts_the_same_when_loaded(family: str) -> None:
     first, second = _model(family, "multiclass", seed=1).eval(), _model(family, "multiclass", seed=2).eval()
-    batch = _batch("multiclass", 4)
+    batch = _batch(family, "multiclass", 4)
 
     second.load_state_dict(first.state_dict())
 
@@ -108,7 +120,7 @@ def test_a_saved_model_predicts_the_same_when_loaded(family: str) -> None:
 
 @pytest.mark.parametrize("family", MODELS.names())
 def test_a_sample_is_predicted_alike_alone_and_among_others(family: str) -> None:
-    model, batch = _model(family, "multiclass").eval(), _batch("multiclass", 4)
+    model, batch = _model(family, "multiclass").eval(), _batch(family, "multiclass", 4)
     alone = Batch({name: x[2:3] for name, x in batch.inputs.items()}, batch.target[2:3], batch.ids[2:3])
 
     together = model(batch)["logits"]
@@ -119,7 +131,7 @@ def test_a_sample_is_predicted_alike_alone_and_among_others(family: str) -> None
 
 @pytest.mark.parametrize("family", MODELS.names())
 def test_a_batch_of_one_can_be_trained_on(family: str) -> None:
-    model, batch = _model(family, "multiclass"), _batch("multiclass", 1)
+    model, batch = _model(family, "multiclass"), _batch(family, "multiclass", 1)
 
     total = model.loss(model(batch), batch)["total"]
     total.backward()
@@ -136,16 +148,16 @@ def test_the_same_seed_builds_the_same_model(family: str) -> None:
 
 @pytest.mark.parametrize("family", MODELS.names())
 def test_costs_can_be_counted(family: str) -> None:
-    model, batch = _model(family, "multiclass"), _batch("multiclass", 3)
+    model, batch = _model(family, "multiclass"), _batch(family, "multiclass", 3)
 
-    assert count_macs(model, batch) == count_macs(model, _batch("multiclass", 1)) > 0
+    assert count_macs(model, batch) == count_macs(model, _batch(family, "multiclass", 1)) > 0
     assert count_parameters(model) == sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize("family", MODELS.names())
 def test_an_unknown_parameter_is_an_error(family: str) -> None:
     with pytest.raises(BadSpec, match="unknown option 'tokne'"):
-        build_model(Architecture(family, {**SMALL.get(family, {}), "tokne": 1}), TASKS["multiclass"])
+        build_model(Architecture(family, {**SMALL.get(family, {}), "tokne": 1}), _task(family, "multiclass"))
 
 
 def test_an_unknown_family_is_an_error_that_names_the_nearest() -> None:
