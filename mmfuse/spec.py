@@ -30,8 +30,9 @@ class FitOptions(Options):
     """Adam's step size (M2-Mixer on MIMIC-III: 1e-3; on AV-MNIST it publishes 1e-2)."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """L2 term of Adam; M2-Mixer uses none."""
-    schedule: Literal["plateau", "cosine", "restarts", "constant"] = "plateau"
-    """Learning-rate schedule; M2-Mixer and MixMAS lower it on a plateau of the validation loss, MFAS restarts."""
+    schedule: Literal["plateau", "cosine", "restarts", "warmup", "constant"] = "plateau"
+    """Learning-rate schedule; M2-Mixer and MixMAS lower it on a plateau of the validation loss, MFAS restarts, FuseMix
+    warms up and then follows a cosine."""
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Factor of the plateau schedule (both papers: 0.1)."""
     plateau_patience: Annotated[int, Field(ge=0)] = 5
@@ -40,8 +41,10 @@ class FitOptions(Options):
     """Epochs of the first cycle of the restarts schedule (MFAS: 5)."""
     cycle_factor: Annotated[float, Field(ge=1)] = 2.0
     """Each further cycle of the restarts schedule is this much longer (MFAS: 2)."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 100
+    """Optimiser steps in which the warmup schedule rises from the lowest step size (FuseMix: 100)."""
     minimum_rate: Annotated[float, Field(ge=0)] = 1e-6
-    """Step size that each cycle of the restarts schedule falls to (MFAS: 1e-6)."""
+    """Step size that the restarts and warmup schedules fall to (MFAS and FuseMix: 1e-6)."""
     fusion_epochs: Annotated[int, Field(ge=0)] = 10
     """Epochs in which only the fusion of pretrained backbones trains, on cached taps, before all does (MFAS: 1)."""
     early_stopping: Annotated[int, Field(ge=1)] | None = 10
@@ -90,7 +93,7 @@ class PretrainOptions(FitOptions):
     """Samples per optimiser step (the AV-MNIST code: 128)."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     """Adam's largest step size (the AV-MNIST code: gradient descent at 0.1)."""
-    schedule: Literal["plateau", "cosine", "restarts", "constant"] = "cosine"
+    schedule: Literal["plateau", "cosine", "restarts", "warmup", "constant"] = "cosine"
     """Learning-rate schedule (the AV-MNIST code: constant)."""
     early_stopping: Annotated[int, Field(ge=1)] | None = None
     """Epochs without a better validation score before pretraining ends; null: never."""
