@@ -16,7 +16,7 @@ from mmfuse.backbones import BackboneChoice
 from mmfuse.errors import BadSpec, unknown_name
 from mmfuse.options import Options, merge, parse_assignments, parse_options
 from mmfuse.registry import DATASETS, MODELS, SEARCHES, Registry
-from mmfuse.task import Task
+from mmfuse.task import Task, TaskKind
 
 
 class FitOptions(Options):
@@ -132,6 +132,9 @@ class TapOptions(Options):
     """Dropout of the found fusion when it is trained in full (MFAS: 0.4); null keeps that of the search."""
 
 
+SUPERVISED: frozenset[TaskKind] = frozenset({"multiclass", "multilabel", "regression"})
+"""Kinds of tasks that models and searches are for, unless their files declare others as ``KINDS``."""
+
 CHOICE_STAGE = "choice"
 """Stage of candidates that a search over taps compares for the last time: scored on rows that nothing was fitted to."""
 
@@ -237,6 +240,7 @@ def resolve_search(
     declaration = SEARCHES.declaration(search)
     values, data, fit = _settle(SEARCHES, search, preset, settings)
     options = parse_options(declaration.Options, values, what=f"search {search}")
+    _check_kind(declaration, task_of(dataset), what=f"search {search}")
     check = getattr(declaration, "check", None)
     if check is not None:
         check(task_of(dataset), options)
@@ -272,6 +276,7 @@ def resolve_train(
     values, data, fit = _settle(MODELS, family, preset, settings)
     base = merge(_defaults(declaration.Params), params or {})
     resolved = parse_options(declaration.Params, merge(base, values), what=f"model {family}")
+    _check_kind(declaration, task_of(dataset), what=f"model {family}")
     check = getattr(declaration, "check", None)
     if check is not None:
         check(resolved, task_of(dataset))
@@ -280,11 +285,16 @@ def resolve_train(
         dataset=dataset,
         data=resolve_data(dataset, data),
         params=resolved.model_dump(mode="json"),
-        fit=parse_options(FitOptions, fit, what="fit"),
+        fit=parse_options(FitOptions, merge(usual_fit(family), fit), what="fit"),
         seed=seed,
         test=test,
         source=source,
     )
+
+
+def usual_fit(family: str) -> dict[str, Any]:
+    """Training options that a family's file declares as ``FIT`` where it wants others than the usual ones."""
+    return dict(getattr(MODELS.declaration(family), "FIT", {}))
 
 
 def resolve_data(dataset: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -298,6 +308,15 @@ def task_of(dataset: str) -> Task:
     """The dataset's task, without loading data."""
     task: Task = DATASETS.declaration(dataset).TASK
     return task
+
+
+def _check_kind(declaration: Any, task: Task, *, what: str) -> None:
+    kinds: frozenset[TaskKind] = getattr(declaration, "KINDS", SUPERVISED)
+    if task.kind not in kinds:
+        raise BadSpec(
+            f"{what}: {task.name} is a {task.kind} task, and this is for {' and '.join(sorted(kinds))}",
+            "mmfuse data ls; mmfuse zoo models",
+        )
 
 
 def _defaults(model: type[Options]) -> dict[str, Any]:

@@ -39,6 +39,10 @@ class Blend:
         """Latents (stop - start, D) of some of the pairs, float32; noise is drawn from the global generator."""
         return {name: self._made(values, slice(start, stop)) for name, values in self.batch.latents.items()}
 
+    def with_noise(self, deviation: float) -> Blend:
+        """The same pairs with Gaussian noise."""
+        return replace(self, noise=deviation)
+
     def keys(self, labels: Tensor) -> Tensor:
         """(B,) numbers, equal for pairs whose ``labels`` (N,), one for each pair of the batch, are the same blend."""
         labels = labels.long()
