@@ -1,0 +1,176 @@
+"""How latents lie in an HDF5 file: names, types and what is said about where the vectors come from.
+
+One file holds one or more modalities of one pair table; files with the same table join::
+
+    /                        schema, tool, pairs_digest, name, modalities, items, stand_in
+    /mod/<m>/x               (N, d) float16, or int8 with scale; contiguous, uncompressed, one row per item
+    /mod/<m>/scale           (N,) float16, int8 only: x * scale is the vector
+    /mod/<m>/id              (N,) fixed-length UTF-8
+    /mod/<m>/done            (N,) uint8: 0 not yet, 1 written, 2 the item could not be read
+    /mod/<m>                 attributes: encoder (JSON), encoder_sha, rows_per_batch
+    /split/<s>/pairs         (P, M) int32, -1 where an item is missing
+    /split/<s>/label         (P,) int64, where pairs share only a class
+
+Nothing in a file tells the time: equal inputs give equal bytes. What is a positive of what (several captions of an
+image) follows from the pairs and is not stored a second time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from mmfuse.architecture import canonical_json
+from mmfuse.data.latents_pairs import PairTable
+
+SCHEMA = "mmfuse-latents/1"
+Storage = Literal["float16", "int8"]
+PENDING, WRITTEN, UNREADABLE = 0, 1, 2
+LARGEST = 65_504.0
+"""The largest float16."""
+_PAGE = 4096
+
+
+@dataclass(frozen=True)
+class EncoderIdentity:
+    """What turned items into vectors: everything a vector follows from besides the item.
+
+    ``weights`` is a hash of the weights' content. ``preprocessing`` says in plain JSON what is done to an item before
+    the network sees it.
+    """
+
+    name: str
+    weights: str
+    pooling: str
+    normalised: bool
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    computed_in: str = "float32"
+
+    def to_json(self) -> str:
+        """The one spelling of it."""
+        return canonical_json(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> EncoderIdentity:
+        """The identity that `to_json` wrote; TypeError or ValueError for anything else."""
+        return cls(**json.loads(text))
+
+    @property
+    def sha(self) -> str:
+        """16 hexadecimal digits that stand for all of it: vectors of different encoders are never mixed up."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One modality's vectors: their encoder, width d and storage; ``rows_per_batch`` is how many it saw at once."""
+
+    modality: str
+    encoder: EncoderIdentity
+    dim: int
+    storage: Storage = "float16"
+    rows_per_batch: int = 1
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an array of fixed-size rows lies in the file: byte offset, shape and type."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of one row."""
+        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+
+    @property
+    def end(self) -> int:
+        """The first byte behind it."""
+        return self.offset + self.shape[0] * self.row_bytes
+
+
+def write_layout(path: str, table: PairTable, columns: list[Column]) -> dict[str, Place]:
+    """A complete file whose vectors are still unwritten (and take no space on disk); where each array lies, by name."""
+    with h5py.File(path, "w", libver="v110", alignment_threshold=_PAGE, alignment_interval=_PAGE) as file:
+        file.attrs["schema"] = SCHEMA
+        file.attrs["name"] = table.name
+        file.attrs["modalities"] = json.dumps(list(table.modalities))
+        file.attrs["items"] = json.dumps([len(ids) for ids in table.ids.values()])
+        file.attrs["pairs_digest"] = table.digest
+        file.attrs["stand_in"] = table.stand_in
+        for split, rows in table.splits.items():
+            group = file.create_group(f"split/{split}")
+            group.create_dataset("pairs", data=np.asarray(rows, dtype=np.int32))
+            if split in table.labels:
+                group.create_dataset("label", data=np.asarray(table.labels[split], dtype=np.int64))
+        places: dict[str, Place] = {}
+        for column in columns:
+            places |= _write_column(file, column, table.ids[column.modality])
+    return places
+
+
+def places_of(file: h5py.File, modality: str) -> dict[str, Place]:
+    """Where the arrays of ``modality`` lie, by name; KeyError where one is absent."""
+    group = file[f"mod/{modality}"]
+    names = ["x", "done", *(["scale"] if group["x"].dtype == np.int8 else [])]
+    return {f"{modality}/{name}": _place(group[name]) for name in names}
+
+
+def quantise(rows: NDArray[np.float32], storage: Storage) -> tuple[NDArray[Any], NDArray[np.float16] | None]:
+    """Vectors (n, d) as they are stored, and for int8 the scale of each (n,)."""
+    if storage == "float16":
+        return rows.astype(np.float16), None
+    tiny = np.finfo(np.float16).tiny
+    scale = np.maximum(np.abs(rows).max(axis=1, initial=0.0) / 127.0, tiny).astype(np.float16)
+    steps = np.rint(rows / scale.astype(np.float32)[:, None])
+    return np.clip(steps, -127, 127).astype(np.int8), scale
+
+
+def restore(stored: NDArray[Any], scale: NDArray[np.float16] | None) -> NDArray[np.float32]:
+    """The vectors (n, d) that `quantise` stored."""
+    rows = stored.astype(np.float32)
+    return rows if scale is None else rows * scale.astype(np.float32)[:, None]
+
+
+def _write_column(file: h5py.File, column: Column, ids: tuple[str, ...]) -> dict[str, Place]:
+    group = file.create_group(f"mod/{column.modality}")
+    group.attrs["encoder"] = column.encoder.to_json()
+    group.attrs["encoder_sha"] = column.encoder.sha
+    group.attrs["rows_per_batch"] = column.rows_per_batch
+    encoded = [name.encode() for name in ids]
+    width = max((len(name) for name in encoded), default=1) or 1
+    kind = h5py.string_dtype("utf-8", width)
+    group.create_dataset("id", data=np.array(encoded, dtype=kind), dtype=kind)
+    count = len(ids)
+    shapes: dict[str, tuple[tuple[int, ...], type]] = {
+        "x": ((count, column.dim), np.float16 if column.storage == "float16" else np.int8),
+        "done": ((count,), np.uint8),
+    }
+    if column.storage == "int8":
+        shapes["scale"] = ((count,), np.float16)
+    for name, (shape, dtype) in shapes.items():
+        _reserve(group, name, shape, np.dtype(dtype))
+    return places_of(file, column.modality)
+
+
+def _reserve(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """An array whose place in the file is settled now, so that rows can be written there without HDF5."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.CONTIGUOUS)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    space = h5py.h5s.create_simple(shape)
+    h5py.h5d.create(group.id, name.encode(), h5py.h5t.py_create(dtype, logical=True), space, properties)
+
+
+def _place(dataset: h5py.Dataset) -> Place:
+    return Place(int(dataset.id.get_offset() or 0), dataset.shape, dataset.dtype)
