@@ -22,13 +22,14 @@ from mmfuse.architecture import Architecture
 from mmfuse.batch import Splits
 from mmfuse.errors import CheckpointMismatch, Stopped
 from mmfuse.evaluation.evaluate import evaluate
+from mmfuse.extraction.job import extract_items
 from mmfuse.models.assemble import build_model
 from mmfuse.models.cost import count_macs, count_parameters, measure_latency
 from mmfuse.options import parse_options
 from mmfuse.registry import DATASETS, MODELS, SEARCHES
 from mmfuse.report import Reporter, TrialRecord
 from mmfuse.search.drive import Outcome, drive
-from mmfuse.spec import CHOICE_STAGE, EvalSpec, SearchSpec, TrainSpec
+from mmfuse.spec import CHOICE_STAGE, EvalSpec, ExtractSpec, SearchSpec, TrainSpec
 from mmfuse.training.backbones import BackboneLibrary
 from mmfuse.training.checkpoint import load_checkpoint
 from mmfuse.training.device import choose_device, use_threads
@@ -63,7 +64,7 @@ class Workspace:
     spent: float = 0.0
 
 
-def run(spec: SearchSpec | TrainSpec | EvalSpec, workspace: Workspace) -> Result:
+def run(spec: SearchSpec | TrainSpec | EvalSpec | ExtractSpec, workspace: Workspace) -> Result:
     """Do what ``spec`` says and return the run's result as plain JSON.
 
     Raises:
@@ -72,6 +73,8 @@ def run(spec: SearchSpec | TrainSpec | EvalSpec, workspace: Workspace) -> Result
     """
     began = time.monotonic()
     use_threads(workspace.threads)
+    if isinstance(spec, ExtractSpec):
+        return _extract(spec, workspace) | {"seconds": time.monotonic() - began}
     splits = _load(spec, workspace)
     if isinstance(spec, SearchSpec):
         result = _search(spec, splits, workspace)
@@ -285,6 +288,19 @@ def _evaluate(path: Path, split: str, splits: Splits, workspace: Workspace) -> R
         "macs": measured.macs,
         "latency_ms": measured.latency_ms,
     }
+
+
+def _extract(spec: ExtractSpec, workspace: Workspace) -> Result:
+    if workspace.should_stop():
+        raise Stopped
+    return extract_items(
+        spec,
+        data_root=workspace.data_root,
+        device=choose_device(workspace.device),
+        workers=workspace.threads,
+        reporter=workspace.reporter,
+        should_stop=workspace.should_stop,
+    )
 
 
 def _size(architecture: Architecture, splits: Splits, device: torch.device) -> Result:

@@ -119,4 +119,6 @@ def _imports_numeric(statement: ast.stmt) -> bool:
 DATASETS = Registry("dataset", "mmfuse.data", ("TASK", "Options", "load", "prepare"))
 BLOCKS = Registry("mixer block", "mmfuse.models.blocks", ("Params", "ACCEPTS", "check", "build"))
 MODELS = Registry("model", "mmfuse.models", ("Params", "build"))
+ENCODERS = Registry("encoder", "mmfuse.extraction.encoders", ("READS", "MODALITY", "SIZES", "Options", "open_encoder"))
+COLLECTIONS = Registry("collection", "mmfuse.extraction.collections", ("MODALITIES", "Options", "read"))
 SEARCHES = Registry("search", "mmfuse.search", ("Options", "search", "expected_trials"))

@@ -201,11 +201,36 @@ class EvalSpec(_Spec):
     """Run the checkpoint belongs to, if any."""
 
 
-Spec = Annotated[SearchSpec | TrainSpec | EvalSpec, Field(discriminator="kind")]
-_SPEC: TypeAdapter[SearchSpec | TrainSpec | EvalSpec] = TypeAdapter(Spec)
+class ExtractSpec(_Spec):
+    """Encode every item of one modality, once, by a frozen encoder, into a file of latents.
+
+    ``dataset`` is a registered dataset or a collection of captioned media, ``data`` its options.
+    """
+
+    kind: Literal["extract"] = "extract"
+    modality: str
+    """The modality that is encoded."""
+    encoder: str
+    """Family of the encoder."""
+    size: str | None = None
+    """Its published size; null for an encoder that mmfuse trained."""
+    options: dict[str, Any] = {}
+    """The encoder's own options, resolved."""
+    storage: Literal["float16", "int8"] = "float16"
+    """How vectors are stored: two bytes a value, or one with a scale per vector."""
+    class_paired: bool = False
+    """Whether pairs share nothing but their class, as in AV-MNIST."""
+    output: str | None = None
+    """The file; null: below the data root."""
+    source: str = ""
+    """Run the encoder was trained by, if any."""
 
 
-def spec_from_json(record: Mapping[str, Any]) -> SearchSpec | TrainSpec | EvalSpec:
+Spec = Annotated[SearchSpec | TrainSpec | EvalSpec | ExtractSpec, Field(discriminator="kind")]
+_SPEC: TypeAdapter[SearchSpec | TrainSpec | EvalSpec | ExtractSpec] = TypeAdapter(Spec)
+
+
+def spec_from_json(record: Mapping[str, Any]) -> SearchSpec | TrainSpec | EvalSpec | ExtractSpec:
     """The spec a `config.json` holds.
 
     Raises:

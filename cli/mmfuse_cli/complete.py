@@ -65,10 +65,27 @@ def models(context: typer.Context, incomplete: str) -> Offer:
     return _registered("MODELS", incomplete)
 
 
+def encoders(context: typer.Context, incomplete: str) -> Offer:
+    """Published encoders, and runs that may have trained one."""
+    from mmfuse.encoding import encoder_names
+
+    published = _starting([(name, "published encoder") for name in encoder_names()], incomplete)
+    return [*published, *runs(context, incomplete)]
+
+
+def extractable(context: typer.Context, incomplete: str) -> Offer:
+    """Collections and datasets."""
+    return [*_registered("COLLECTIONS", incomplete), *_registered("DATASETS", incomplete)]
+
+
 def zoo_names(context: typer.Context, incomplete: str) -> Offer:
     """Members of the kind that stands before on the line."""
     kind = str(context.params.get("kind") or "")
-    return _registered(kind.upper(), incomplete) if kind in ("blocks", "models", "searches", "datasets") else []
+    return (
+        _registered(kind.upper(), incomplete)
+        if kind in ("blocks", "models", "searches", "datasets", "encoders", "collections")
+        else []
+    )
 
 
 def presets(context: typer.Context, incomplete: str) -> Offer:

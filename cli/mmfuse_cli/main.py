@@ -29,6 +29,7 @@ class MainGroup(LazyGroup):
         "train": Entry("mmfuse_cli.train:train", "Train one model, or an architecture that a run found."),
         "sweep": Entry("mmfuse_cli.sweep:sweep", "Queue a run for every combination of settings and seeds."),
         "eval": Entry("mmfuse_cli.evaluate:app", "Measure a trained model."),
+        "extract": Entry("mmfuse_cli.extract:extract", "Encode a modality once and keep the latents."),
         "runs": Entry("mmfuse_cli.runs.group:app", "List, look at, control and compare runs."),
         "data": Entry("mmfuse_cli.data:app", "List, fetch, build and check datasets."),
         "zoo": Entry("mmfuse_cli.zoo:zoo", "Show what there is to use, with options and presets."),

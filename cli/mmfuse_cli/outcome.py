@@ -53,6 +53,9 @@ def result_rows(folder: RunFolder, result: Mapping[str, Any]) -> list[dict[str, 
         rows[str(result["metric"])] = number(_number(result["score"]))
     counts = {"parameters": "parameters", "macs": "MACs", "trials": "trials", "epochs": "epochs"}
     rows |= {title: count(result[key]) for key, title in counts.items() if result.get(key)}
+    counts = {"items": "items", "dim": "values each", "skipped": "items skipped"}
+    rows |= {title: count(result[key]) for key, title in counts.items() if result.get(key)}
+    rows |= {name: str(result[name]) for name in ("encoder", "file") if result.get(name)}
     rows["time"] = span(result.get("seconds"))
     if result.get("checkpoint"):
         rows["checkpoint"] = str(folder.path / str(result["checkpoint"]))

@@ -9,24 +9,27 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
+from mmfuse.encoding import CHECKPOINT, EncoderChoice, options_of
 from mmfuse.errors import BadSpec, UnknownName
-from mmfuse.registry import DATASETS, MODELS, SEARCHES, Registry
-from mmfuse.spec import EvalSpec, FitOptions, SearchSpec, TrainSpec, resolve_search, usual_fit
+from mmfuse.registry import DATASETS, ENCODERS, MODELS, SEARCHES, Registry
+from mmfuse.spec import EvalSpec, ExtractSpec, FitOptions, SearchSpec, TrainSpec, resolve_search, usual_fit
 from mmfuse_cli.declared import options_model
 
-Spec: TypeAlias = SearchSpec | TrainSpec | EvalSpec
+Spec: TypeAlias = SearchSpec | TrainSpec | EvalSpec | ExtractSpec
 
 
 def subject_of(spec: Spec) -> str:
-    """The search, model family or, for a measurement, the split: the second part of a run's id."""
+    """The search, model family, encoder or, for a measurement, the split: the second part of a run's id."""
     if isinstance(spec, SearchSpec):
         return spec.search
+    if isinstance(spec, ExtractSpec):
+        return EncoderChoice(spec.encoder, spec.size).name
     return spec.family if isinstance(spec, TrainSpec) else f"eval_{spec.split}"
 
 
 def data_and_fit(spec: Spec) -> list[str]:
     """The dataset's options and those of training, as ``--set`` arguments that give the same ones again."""
-    fit = {} if isinstance(spec, EvalSpec) else spec.fit.model_dump(mode="json")
+    fit = {} if isinstance(spec, EvalSpec | ExtractSpec) else spec.fit.model_dump(mode="json")
     return [*_assignments(spec.data, "data."), *_assignments(fit, "fit.")]
 
 
@@ -45,6 +48,8 @@ def command_of(spec: Spec) -> str:
     if isinstance(spec, EvalSpec):
         words = ["eval", "checkpoint", spec.source or spec.checkpoint, "--split", spec.split]
         return shlex.join(["mmfuse", *words, *_set(_changed(spec.data, DATASETS, spec.dataset), "data.")])
+    if isinstance(spec, ExtractSpec):
+        return shlex.join(["mmfuse", "extract", spec.dataset, *_extraction_words(spec)])
     if isinstance(spec, SearchSpec):
         words, settings = ["search", spec.search], _search_settings(spec)
     else:
@@ -53,6 +58,18 @@ def command_of(spec: Spec) -> str:
         data = _changed(spec.data, DATASETS, spec.dataset)
         words, settings = ["train", spec.family], [*_set(own), *_set(data, "data."), *_set(fit, "fit.")]
     return shlex.join(["mmfuse", *words, "--dataset", spec.dataset, *_switches(spec), *settings])
+
+
+def _extraction_words(spec: ExtractSpec) -> list[str]:
+    own = spec.encoder == CHECKPOINT
+    encoder = (spec.source or spec.options["path"]) if own else EncoderChoice(spec.encoder, spec.size).name
+    words = ["--modality", spec.modality, "--encoder", encoder]
+    words += ["--storage", spec.storage] if spec.storage != "float16" else []
+    words += ["--output", spec.output] if spec.output else []
+    options = {key: value for key, value in spec.options.items() if key != "path"}
+    defaults = ENCODERS.declaration(spec.encoder).Options.model_construct().model_dump(mode="json", warnings=False)
+    data = _difference(spec.data, _dump(options_of(spec.dataset)()))
+    return [*words, *_set(_difference(options, defaults)), *_set(data, "data.")]
 
 
 def _search_settings(spec: SearchSpec) -> list[str]:

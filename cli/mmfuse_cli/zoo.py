@@ -25,6 +25,8 @@ class Kind(StrEnum):
     MODELS = "models"
     SEARCHES = "searches"
     DATASETS = "datasets"
+    ENCODERS = "encoders"
+    COLLECTIONS = "collections"
 
 
 NAMES = (Column("name", "name"), Column("presets", "presets"), Column("summary", "what it is"))
@@ -47,7 +49,7 @@ def zoo(
 ) -> None:
     """Show what there is to use, with options and presets.
 
-    KIND is blocks, models, searches or datasets. Options are set with --set KEY=VALUE.
+    KIND is blocks, models, searches, datasets, encoders or collections. Options are set with --set KEY=VALUE.
     """
     if kind is not None and name is not None:
         _show_one(kind, name, json=json)
@@ -73,6 +75,8 @@ def _registry(kind: Kind) -> Registry:
         Kind.MODELS: registry.MODELS,
         Kind.SEARCHES: registry.SEARCHES,
         Kind.DATASETS: registry.DATASETS,
+        Kind.ENCODERS: registry.ENCODERS,
+        Kind.COLLECTIONS: registry.COLLECTIONS,
     }[kind]
 
 
@@ -105,12 +109,14 @@ def _show_one(kind: Kind, name: str, *, json: bool) -> None:
 
 
 def _facts(declaration: ModuleType) -> list[str]:
-    """What a dataset's task or a block's diet says in a line."""
+    """What a dataset's task, an encoder's sizes or a block's diet say, a line each."""
     facts = []
     task = getattr(declaration, "TASK", None)
     if task is not None:
         shapes = ", ".join(f"{modality.name} {'x'.join(map(str, modality.shape))}" for modality in task.modalities)
         facts.append(f"task: {task.kind}, {task.outputs} outputs, {shapes}; score: {task.metric}")
+    for size, published in getattr(declaration, "SIZES", {}).items():
+        facts.append(f"size {size}: {published.place}, {published.dim} values")
     if hasattr(declaration, "ACCEPTS"):
         facts.append(f"accepts: {', '.join(sorted(declaration.ACCEPTS))}")
     return facts

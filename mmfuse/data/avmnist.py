@@ -32,6 +32,9 @@ TASK = Task(
     classes=("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
 )
 
+PAIRED_BY = "class"
+"""An image and its sound show the same digit and nothing else in common: any other of the class would do."""
+
 
 class Options(OptionsBase):
     """Which AV-MNIST, and how it is scaled."""

@@ -32,7 +32,7 @@ def rerun(
 
     Without --set and --seed it repeats the old run exactly.
     """
-    from mmfuse.spec import EvalSpec, SearchSpec, resolve_search, resolve_train, spec_from_json
+    from mmfuse.spec import EvalSpec, ExtractSpec, SearchSpec, resolve_search, resolve_train, spec_from_json
     from mmfuse_cli.specs import all_settings, command_of
     from mmfuse_cli.starting import Label, Manner, Placement, start_and_follow
 
@@ -42,6 +42,9 @@ def rerun(
     if isinstance(spec, EvalSpec):
         if settings or seed is not None:
             raise BadSpec("a measurement has no settings to change", "mmfuse eval checkpoint --help")
+    elif isinstance(spec, ExtractSpec):
+        if settings or seed is not None:
+            raise BadSpec("an extraction is repeated as it is", "mmfuse extract --help")
     elif isinstance(spec, SearchSpec):
         words = [*all_settings(spec), *(settings or ())]
         spec = resolve_search(

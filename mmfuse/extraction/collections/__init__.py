@@ -1,0 +1,1 @@
+"""One file per collection of captioned media; the file's name is the collection's name."""
