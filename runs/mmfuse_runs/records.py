@@ -132,7 +132,7 @@ def is_settled(document: Mapping[str, Any]) -> bool:
 
 
 def architecture_label(architecture: Mapping[str, Any] | None) -> str:
-    """A few words for an architecture record, such as ``wave+mlp concat mlp`` or ``m2_mixer``.
+    """A few words for an architecture: ``wave+mlp concat mlp``, ``2+4 relu > 0+3 sigmoid`` (MFAS's taps), ``m2_mixer``.
 
     Blocks of encoders stand in the order of their modalities' names: files differ in the order they keep them in.
     """
@@ -145,6 +145,8 @@ def architecture_label(architecture: Mapping[str, Any] | None) -> str:
         words = ["+".join(_block(encoders[name]) for name in sorted(encoders)), str(params.get("fusion", ""))]
         network = params.get("network")
         return " ".join(word for word in [*words, _block(network) if network else ""] if word)
+    if _is_chain(params.get("layers")):
+        return " > ".join(_layer(row) for row in params["layers"])
     if "modality" in params:
         return f"{params['modality']} {_block(params.get('encoder'))}".strip()
     return str(architecture.get("family", ""))
@@ -157,6 +159,23 @@ def encoders_label(architecture: Mapping[str, Any] | None) -> str:
     if not isinstance(encoders, Mapping):
         return ""
     return ", ".join(f"{name} {_block(encoders[name])}" for name in sorted(encoders))
+
+
+_ACTIVATIONS = ("relu", "sigmoid", "leaky relu")
+"""Activation codes of MFAS's published arrays."""
+
+
+def _is_chain(layers: Any) -> bool:
+    """Whether these are fusion layers as MFAS describes them: taps, then an activation."""
+    return (
+        isinstance(layers, list)
+        and bool(layers)
+        and all(isinstance(row, list) and len(row) > 1 and row[-1] in range(len(_ACTIVATIONS)) for row in layers)
+    )
+
+
+def _layer(row: list[int]) -> str:
+    return f"{'+'.join(map(str, row[:-1]))} {_ACTIVATIONS[row[-1]]}"
 
 
 def _block(part: Any) -> str:
