@@ -136,7 +136,7 @@ def is_settled(document: Mapping[str, Any]) -> bool:
 
 
 def architecture_label(architecture: Mapping[str, Any] | None) -> str:
-    """A few words for an architecture record, such as ``wave+mlp concat mlp`` or ``m2_mixer``.
+    """A few words for an architecture: ``wave+mlp concat mlp``, ``2+4 relu > 0+3 sigmoid`` (MFAS's taps), ``m2_mixer``.
 
     Blocks of encoders stand in the order of their modalities' names: files differ in the order they keep them in.
     """
@@ -149,11 +149,10 @@ def architecture_label(architecture: Mapping[str, Any] | None) -> str:
         words = ["+".join(_block(encoders[name]) for name in sorted(encoders)), str(params.get("fusion", ""))]
         network = params.get("network")
         return " ".join(word for word in [*words, _block(network) if network else ""] if word)
+    if _is_chain(params.get("layers")):
+        return " > ".join(_layer(row) for row in params["layers"])
     if "modality" in params:
         return f"{params['modality']} {_block(params.get('encoder'))}".strip()
-    layers = params.get("layers")
-    if isinstance(layers, list):
-        return " ".join([str(architecture.get("family", "")), *map(_fusion_layer, layers)])
     return str(architecture.get("family", ""))
 
 
@@ -166,14 +165,21 @@ def encoders_label(architecture: Mapping[str, Any] | None) -> str:
     return ", ".join(f"{name} {_block(encoders[name])}" for name in sorted(encoders))
 
 
-def _fusion_layer(row: Any) -> str:
-    """One row of an MFAS array, such as ``2.4.relu``: a tap of each modality and the activation."""
-    if not isinstance(row, list) or not row:
-        return str(row)
-    *taps, activation = row
-    names = ("relu", "sigmoid", "leaky_relu")
-    known = isinstance(activation, int) and 0 <= activation < len(names)
-    return ".".join([*map(str, taps), names[activation] if known else str(activation)])
+_ACTIVATIONS = ("relu", "sigmoid", "leaky relu")
+"""Activation codes of MFAS's published arrays."""
+
+
+def _is_chain(layers: Any) -> bool:
+    """Whether these are fusion layers as MFAS describes them: taps, then an activation."""
+    return (
+        isinstance(layers, list)
+        and bool(layers)
+        and all(isinstance(row, list) and len(row) > 1 and row[-1] in range(len(_ACTIVATIONS)) for row in layers)
+    )
+
+
+def _layer(row: list[int]) -> str:
+    return f"{'+'.join(map(str, row[:-1]))} {_ACTIVATIONS[row[-1]]}"
 
 
 def _block(part: Any) -> str:

@@ -41,12 +41,12 @@ def score_chart(trials: Sequence[TrialRecord], *, metric: str, maximize: bool) -
     ended = [trial for trial in trials if trial.status not in ("running", "skipped")]
     numbers = [float(trial.number) for trial in ended]
     scores = [float("nan") if trial.score is None else trial.score for trial in ended]
-    steps, best = _staircase(numbers, scores, maximize=maximize)
+    steps, best = staircase(numbers, scores, maximize=maximize)
     curves = (make_curve("trial", numbers, scores, scattered=True), make_curve("best", steps, best))
     return ChartData(f"{metric or 'score'} by trial", curves, "trial", maximize, (len(trials), len(ended)))
 
 
-def _staircase(numbers: Sequence[float], scores: Sequence[float], *, maximize: bool) -> tuple[list[float], list[float]]:
+def staircase(numbers: Sequence[float], scores: Sequence[float], *, maximize: bool) -> tuple[list[float], list[float]]:
     """The best score so far as a line of steps."""
     steps: list[float] = []
     best: list[float] = []

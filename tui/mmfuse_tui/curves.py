@@ -29,6 +29,7 @@ class Curve:
     """One series: ``steps`` and ``values`` of equal length, steps never falling, values possibly NaN or infinite.
 
     ``points`` counts the samples it was thinned from. A ``scattered`` series is drawn as marks without a line.
+    One that is not ``valued`` is named in the legend without its last value.
     """
 
     name: str
@@ -36,13 +37,15 @@ class Curve:
     values: Floats
     points: int
     scattered: bool = False
+    valued: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class ChartData:
     """Curves that share axes: ``loss`` of train and val, or a search's score by trial number.
 
-    ``version`` changes whenever a point was added, and is all a cache has to look at.
+    ``version`` changes whenever a point was added, and is all a cache has to look at. ``x_whole``: x counts something,
+    so that its axis has labels at whole numbers only.
     """
 
     title: str
@@ -50,9 +53,10 @@ class ChartData:
     x_label: str = "step"
     maximize: bool | None = None
     version: tuple[int, ...] = ()
+    x_whole: bool = True
 
 
-def make_curve(name: str, steps: Numbers, values: Numbers, *, scattered: bool = False) -> Curve:
+def make_curve(name: str, steps: Numbers, values: Numbers, *, scattered: bool = False, valued: bool = True) -> Curve:
     """The series as a curve of its own memory: the arguments may grow afterwards."""
     import numpy as np
 
@@ -64,7 +68,7 @@ def make_curve(name: str, steps: Numbers, values: Numbers, *, scattered: bool = 
         order = np.argsort(x, kind="stable")
         x, y = x[order], y[order]
     kept = thin(x, y, buckets=BUCKETS)
-    return Curve(name, x[kept], y[kept], length, scattered)
+    return Curve(name, x[kept], y[kept], length, scattered, valued)
 
 
 def thin(x: Floats, y: Floats, *, buckets: int) -> Any:

@@ -112,12 +112,15 @@ class Deck(Container):
         self.refresh(layout=True)
 
     def _title(self, tile: Tile) -> str:
-        """The names of all panels of a tile with their digits, the front one standing out."""
+        """The panels of a tile with their digits, the front one standing out; the others lose their names for room."""
+        members = [panel for panel in self._panels if panel.name in tile.members]
+        room = tile.width - 6
+        named = sum(len(f"{panel.order} {panel.title}") + 3 for panel in members) - 3 <= room
         words = []
-        for panel in self._panels:
-            if panel.name in tile.members:
-                label = f"{panel.order} {panel.title}"
-                words.append(f"[b $foreground]{label}[/]" if panel.name == tile.shown else f"[$dim]{label}[/]")
+        for panel in members:
+            is_front = panel.name == tile.shown
+            label = f"{panel.order} {panel.title}" if named or is_front else str(panel.order)
+            words.append(f"[b $foreground]{label}[/]" if is_front else f"[$dim]{label}[/]")
         return " [$frame]·[/] ".join(words)
 
 

@@ -60,7 +60,7 @@ def make_plot(chart: ChartData, width: int, height: int) -> Plot:
     cells = _cells(chart, canvas, window)
     labels = _y_labels(window)
     body = tuple(_body_row(labels[row], cells[row]) for row in range(rows))
-    return Plot(chart, (legend, *body, *_x_axis(window, chart.x_label, axis_rows)), canvas, window)
+    return Plot(chart, (legend, *body, *_x_axis(window, chart, axis_rows)), canvas, window)
 
 
 def _window(chart: ChartData, columns: int, rows: int) -> Window | None:
@@ -154,9 +154,10 @@ def _y_labels(window: Window) -> list[str]:
     return labels
 
 
-def _x_axis(window: Window, label: str, rows: int) -> list[tuple[Run, ...]]:
+def _x_axis(window: Window, chart: ChartData, rows: int) -> list[tuple[Run, ...]]:
     room = max(1, min(window.columns // 10, 10))
-    marks = [mark for mark in ticks(window.x_low, window.x_high, at_most=room) if mark == int(mark)]
+    every = ticks(window.x_low, window.x_high, at_most=room)
+    marks = [mark for mark in every if mark == int(mark) or not chart.x_whole]
     line, text = ["─"] * window.columns, [" "] * window.columns
     for mark, name in zip(marks, tick_labels(marks), strict=True):
         column = round(float(window.dot_columns(mark))) // 2
@@ -166,7 +167,7 @@ def _x_axis(window: Window, label: str, rows: int) -> list[tuple[Run, ...]]:
         line[column] = "┬"
         text[start : start + len(name)] = name
     gutter = " " * _LABEL_WIDTH
-    below = ((fit(label, _LABEL_WIDTH, right=True) + " ", "plot--label"), ("".join(text), "plot--label"))
+    below = ((fit(chart.x_label, _LABEL_WIDTH, right=True) + " ", "plot--label"), ("".join(text), "plot--label"))
     return [((gutter + "└" + "".join(line), "plot--axis"),), below][2 - rows :]
 
 
@@ -190,7 +191,7 @@ def _legend(chart: ChartData, width: int) -> tuple[Run, ...]:
 def _legend_entry(curve: Curve, index: int, maximize: bool | None) -> Sequence[Run]:
     name = clean(curve.name.partition("/")[0] or curve.name)
     entry = [(f"  {_DOT if curve.scattered else mark_of(index)} ", style_of(index)), (name, "plot--label")]
-    if not len(curve.values):
+    if not len(curve.values) or not curve.valued:
         return entry
     entry.append((f" {wording.number(float(curve.values[-1]))}", "plot--value"))
     best = _best(curve, maximize)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmfuse.errors import StoreError
+from mmfuse.architecture import Architecture
+from mmfuse.errors import BadSpec, StoreError
 from mmfuse.report import TrialRecord
 from mmfuse_runs.folder import RunFolder
 from mmfuse_tui.charts import run_charts
@@ -34,6 +36,7 @@ class RunReader:
         self._charts: tuple[ChartData, ...] = ()
         self._sections: tuple[Section, ...] | None = None
         self._problems: tuple[str, ...] = ()
+        self._architecture: Architecture | None = None
 
     def poll(self, run: RunRecord | None) -> RunSnapshot | None:
         """A new snapshot, or None when nothing changed since the last one. ``run`` is its record in the listing."""
@@ -49,6 +52,9 @@ class RunReader:
             self._sections or (),
             self._problems,
             _processes(self._state),
+            run.metric if run else "",
+            tuple(self._notes),
+            self._architecture,
         )
 
     def _poll_numbers(self, run: RunRecord | None) -> bool:
@@ -70,12 +76,14 @@ class RunReader:
         problems: list[str] = []
         spec = _read(self.folder.spec, problems)
         self._state = _read(self.folder.state, problems)
+        outcome = _read(self.folder.exit, problems)
+        self._architecture = architecture_of(spec, outcome, self._notes)
         sections = sections_of(
             run,
             spec=spec,
             launch=_read(self.folder.launch, problems),
             state=self._state,
-            outcome=_read(self.folder.exit, problems),
+            outcome=outcome,
             notes=self._notes,
         )
         found = (sections, tuple(dict.fromkeys(problems)))
@@ -83,6 +91,20 @@ class RunReader:
             return False
         self._sections, self._problems = found
         return True
+
+
+def architecture_of(
+    spec: Mapping[str, Any], outcome: Mapping[str, Any], notes: Iterable[Mapping[str, Any]]
+) -> Architecture | None:
+    """What a run is about: its result's architecture, else the one its search found, else the one it trains."""
+    found = [note.get("facts") for note in notes if note.get("message") == "found"]
+    records = [outcome.get("result"), *reversed(found)]
+    records = [record.get("architecture") for record in records if isinstance(record, Mapping)]
+    for record in (*records, spec if "family" in spec else None):
+        with suppress(BadSpec):
+            if isinstance(record, Mapping):
+                return Architecture.from_json({"params": {}, **record})
+    return None
 
 
 def signature(path: Path) -> Signature:

@@ -19,6 +19,7 @@ from textual.widgets import Footer, Input, Static
 from mmfuse.errors import BadSpec, MmfuseError
 from mmfuse_runs.records import RunRecord
 from mmfuse_tui.bindings import Group, help_rows
+from mmfuse_tui.board import BoardView
 from mmfuse_tui.chart_grid import ChartGrid
 from mmfuse_tui.clean import clean
 from mmfuse_tui.deck import Deck
@@ -197,6 +198,7 @@ class RunsScreen(Screen[None]):
             ("In a table", help_rows(app, Table.BINDINGS)),
             ("In the curves", help_rows(app, ChartGrid.BINDINGS)),
             ("In the log", help_rows(app, LogView.BINDINGS)),
+            ("In search, surrogate and architecture", help_rows(app, BoardView.BINDINGS)),
             (
                 "Filter",
                 [

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mmfuse.architecture import Architecture
 from mmfuse.report import TrialRecord
 from mmfuse_tui.curves import ChartData
 from mmfuse_tui.facts import Section
@@ -40,7 +41,8 @@ class RunSnapshot:
     """Everything the panels show of one run.
 
     ``problems`` are sentences about files that could not be read; ``processes`` names the worker's and supervisor's
-    process ids for the dialogs that end them.
+    process ids for the dialogs that end them. ``notes`` are the journal's note rows; ``architecture`` is what was asked
+    for or found, None while a search goes on.
     """
 
     id: str
@@ -51,6 +53,9 @@ class RunSnapshot:
     sections: tuple[Section, ...] = ()
     problems: tuple[str, ...] = ()
     processes: Mapping[str, int] = field(default_factory=dict)
+    metric: str = ""
+    notes: tuple[Mapping[str, Any], ...] = ()
+    architecture: Architecture | None = None
 
 
 @dataclass(frozen=True)

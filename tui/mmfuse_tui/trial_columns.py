@@ -43,7 +43,9 @@ def trial_columns() -> tuple[Column[RankedTrial], ...]:
         Column("rank", "Rank", _rank, 4, 1, right=True),
         Column("number", "#", lambda row, _: [(str(row.trial.number), "cell--dim")], 4, 5, right=True),
         Column("stage", "Question", lambda row, _: [(clean(row.trial.architecture.stage) or "-", "")], 12, 3, most=18),
-        Column("what", "Candidate", lambda row, _: [(_what(row.trial), "cell--strong")], 12, 0, wish=20, most=48),
+        Column(
+            "what", "Candidate", lambda row, _: [(candidate_words(row.trial), "cell--strong")], 12, 0, wish=20, most=48
+        ),
         Column("score", "Score", _score, 8, 0, right=True),
         Column("params", "Params", lambda row, _: [(wording.count(row.trial.parameters), "")], 6, 4, right=True),
         Column("time", "Time", lambda row, _: [(_seconds(row.trial), "cell--dim")], 6, 6, right=True),
@@ -83,7 +85,7 @@ def _seconds(trial: TrialRecord) -> str:
     )
 
 
-def _what(trial: TrialRecord) -> str:
+def candidate_words(trial: TrialRecord) -> str:
     """The answer that the candidate gives to its question; the whole architecture where there is no single one."""
     params, stage = trial.architecture.params, trial.architecture.stage
     part = params.get("encoder" if stage.startswith("encoder/") else stage)

@@ -1,0 +1,67 @@
+"""What the dashboard knows of a model family: how its architectures are drawn, and which choices they consist of.
+
+A family is one file here, named like the model. It declares ``draw(params, width)``, the diagram as lines of at most
+``width`` cells where that is possible, and ``choices(params)``, the decisions a search makes about such a model, as
+words by name. A family without a file is drawn as the list of its parameters. A file may also declare
+``baseline(params)``: the name of the baseline that an architecture is ("" for none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from mmfuse.architecture import Architecture
+from mmfuse.errors import MmfuseError
+from mmfuse.registry import Registry
+from mmfuse_tui.clean import clean, fit
+from mmfuse_tui.facts import flatten
+from mmfuse_tui.sketch import Line
+
+FAMILIES = Registry("family of diagrams", "mmfuse_tui.families", ("draw", "choices"))
+
+_UNFIT = (MmfuseError, KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What a drawer may raise over parameters of another version or shape: they are listed then."""
+
+
+def draw_architecture(architecture: Architecture, width: int) -> list[Line]:
+    """The diagram of an architecture."""
+    family = _family(architecture.family)
+    if family is not None:
+        try:
+            lines: list[Line] = family.draw(architecture.params, width)
+            return lines
+        except _UNFIT:
+            pass
+    return _listed(architecture.params, width)
+
+
+def choices_of(architecture: Architecture) -> dict[str, str]:
+    """The decisions that make the architecture, as words by name."""
+    family = _family(architecture.family)
+    if family is not None:
+        try:
+            return {name: clean(str(value)) for name, value in family.choices(architecture.params).items()}
+        except _UNFIT:
+            pass
+    return dict(flatten(architecture.params))
+
+
+def baseline_of(architecture: Architecture) -> str:
+    """Which baseline the architecture is, empty for none."""
+    name = getattr(_family(architecture.family), "baseline", None)
+    try:
+        return str(name(architecture.params)) if name is not None else ""
+    except _UNFIT:
+        return ""
+
+
+def _family(name: str) -> ModuleType | None:
+    return FAMILIES.get(name) if name in FAMILIES.names() else None
+
+
+def _listed(params: Mapping[str, Any], width: int) -> list[Line]:
+    rows = list(flatten(params))
+    wide = min(max((len(name) for name, _ in rows), default=0), max(8, width // 2))
+    return [((fit(name, wide) + "  ", "plot--label"), (value, "")) for name, value in rows]

@@ -1,0 +1,35 @@
+"""MixMAS and its baseline: an encoder per modality, a fusion function, a fusion network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmfuse_tui.branches import Part, draw_branches
+from mmfuse_tui.sketch import Line
+
+
+def draw(params: Mapping[str, Any], width: int) -> list[Line]:
+    """Modalities and their encoders, joined by the fusion function, then network and head."""
+    encoders = params["encoders"]
+    branches = [[Part(name, stem_words(encoder)), block_part(encoder)] for name, encoder in encoders.items()]
+    trunk = [Part(str(params.get("fusion", "concat")), "fusion"), block_part(params["network"]), Part("head")]
+    return draw_branches(branches, trunk, width=width)
+
+
+def choices(params: Mapping[str, Any]) -> dict[str, str]:
+    """Which block encodes what, and how the encodings are fused."""
+    chosen = {f"encoder of {name}": str(encoder["block"]) for name, encoder in sorted(params["encoders"].items())}
+    return chosen | {"fusion": str(params["fusion"]), "network": str(params["network"]["block"])}
+
+
+def block_part(choice: Mapping[str, Any]) -> Part:
+    """A mixer block with its sizes."""
+    sizes = [f"{choice['depth']} deep"] if "depth" in choice else []
+    sizes += [f"{choice['dim']} wide"] if "dim" in choice else []
+    return Part(str(choice["block"]), " · ".join(sizes))
+
+
+def stem_words(choice: Mapping[str, Any]) -> str:
+    """How a modality is cut up before its encoder."""
+    return f"patch {choice['patch']}" if "patch" in choice else ""
