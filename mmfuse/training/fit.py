@@ -53,7 +53,7 @@ def fit(
 ) -> FitResult:
     """Build ``architecture`` and train it; ``warm`` are weights for its encoders by modality.
 
-    A model that begins from weights of a file has ``load_initial_weights()``, which is called unless a training goes on.
+    A model that begins from weights of a file has ``load_initial_weights()``, called unless a training goes on.
 
     Raises:
         Stopped, Diverged, CheckpointMismatch, StoreError, BadSpec: see `fit_model`.

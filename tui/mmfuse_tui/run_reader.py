@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmfuse.architecture import Architecture
-from mmfuse.errors import BadSpec, StoreError
+from mmfuse.errors import BadSpec, MmfuseError, StoreError
 from mmfuse.report import TrialRecord
+from mmfuse.task import Task
 from mmfuse_runs.folder import RunFolder
 from mmfuse_tui.charts import run_charts
 from mmfuse_tui.curves import ChartData
@@ -55,6 +56,7 @@ class RunReader:
             run.metric if run else "",
             tuple(self._notes),
             self._architecture,
+            _task_of(run.dataset) if run else None,
         )
 
     def _poll_numbers(self, run: RunRecord | None) -> bool:
@@ -155,3 +157,13 @@ def _resample(values: Sequence[float], points: int) -> tuple[float, ...]:
     if len(values) <= points:
         return tuple(values)
     return tuple(values[round((index + 1) * len(values) / points) - 1] for index in range(points))
+
+
+def _task_of(dataset: str) -> Task | None:
+    """The dataset's task; None where this installation has no such dataset."""
+    from mmfuse.spec import task_of
+
+    try:
+        return task_of(dataset)
+    except MmfuseError:
+        return None

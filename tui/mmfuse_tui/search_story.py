@@ -93,7 +93,8 @@ def arms(run: RunSnapshot) -> dict[str, list[TrialRecord]]:
 
 def late_fusion_score(run: RunSnapshot) -> float | None:
     """The score of late fusion, as far as a trial of this search has measured it."""
-    scores = [trial.score for trial in searched(run) if trial.score is not None and baseline_of(trial.architecture)]
+    late = (trial for trial in searched(run) if baseline_of(trial.architecture, task=run.task))
+    scores = [trial.score for trial in late if trial.score is not None]
     return scores[0] if scores else None
 
 

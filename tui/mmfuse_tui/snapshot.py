@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmfuse.architecture import Architecture
 from mmfuse.report import TrialRecord
+from mmfuse.task import Task
 from mmfuse_tui.curves import ChartData
 from mmfuse_tui.facts import Section
 
@@ -42,7 +43,7 @@ class RunSnapshot:
 
     ``problems`` are sentences about files that could not be read; ``processes`` names the worker's and supervisor's
     process ids for the dialogs that end them. ``notes`` are the journal's note rows; ``architecture`` is what was asked
-    for or found, None while a search goes on.
+    for or found, None while a search goes on; ``task`` is None for a dataset that is not registered here.
     """
 
     id: str
@@ -56,6 +57,7 @@ class RunSnapshot:
     metric: str = ""
     notes: tuple[Mapping[str, Any], ...] = ()
     architecture: Architecture | None = None
+    task: Task | None = None
 
 
 @dataclass(frozen=True)

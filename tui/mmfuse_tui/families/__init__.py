@@ -1,9 +1,10 @@
 """What the dashboard knows of a model family: how its architectures are drawn, and which choices they consist of.
 
-A family is one file here, named like the model. It declares ``draw(params, width)``, the diagram as lines of at most
-``width`` cells where that is possible, and ``choices(params)``, the decisions a search makes about such a model, as
-words by name. A family without a file is drawn as the list of its parameters. A file may also declare
-``baseline(params)``: the name of the baseline that an architecture is ("" for none).
+A family is one file here, named like the model. It declares ``draw(params, width, task)``, the diagram as lines of at
+most ``width`` cells where that is possible (``task`` is None where nobody knows it), and ``choices(params)``, the
+decisions a search makes about such a model, as words by name. A family without a file is drawn as the list of its
+parameters. A file may also declare ``baseline(params, task)``: the name of the baseline that an architecture is (""
+for none).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from mmfuse.architecture import Architecture
 from mmfuse.errors import MmfuseError
 from mmfuse.registry import Registry
+from mmfuse.task import Task
 from mmfuse_tui.clean import clean, fit
 from mmfuse_tui.facts import flatten
 from mmfuse_tui.sketch import Line
@@ -25,12 +27,12 @@ _UNFIT = (MmfuseError, KeyError, TypeError, ValueError, AttributeError, IndexErr
 """What a drawer may raise over parameters of another version or shape: they are listed then."""
 
 
-def draw_architecture(architecture: Architecture, width: int) -> list[Line]:
+def draw_architecture(architecture: Architecture, width: int, *, task: Task | None = None) -> list[Line]:
     """The diagram of an architecture."""
     family = _family(architecture.family)
     if family is not None:
         try:
-            lines: list[Line] = family.draw(architecture.params, width)
+            lines: list[Line] = family.draw(architecture.params, width, task)
             return lines
         except _UNFIT:
             pass
@@ -48,11 +50,11 @@ def choices_of(architecture: Architecture) -> dict[str, str]:
     return dict(flatten(architecture.params))
 
 
-def baseline_of(architecture: Architecture) -> str:
+def baseline_of(architecture: Architecture, *, task: Task | None = None) -> str:
     """Which baseline the architecture is, empty for none."""
     name = getattr(_family(architecture.family), "baseline", None)
     try:
-        return str(name(architecture.params)) if name is not None else ""
+        return str(name(architecture.params, task)) if name is not None else ""
     except _UNFIT:
         return ""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mmfuse.task import Task
 from mmfuse_tui.branches import Part, draw_branches
 from mmfuse_tui.families import mixmas
 from mmfuse_tui.families.mixmas import block_part, stem_words
 from mmfuse_tui.sketch import Line
 
 
-def draw(params: Mapping[str, Any], width: int) -> list[Line]:
+def draw(params: Mapping[str, Any], width: int, task: Task | None) -> list[Line]:
     """As MixMAS's, with the modalities' own heads named beside their encoders."""
     branches = []
     for name, encoder in params["encoders"].items():

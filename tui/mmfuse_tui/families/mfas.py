@@ -9,6 +9,7 @@ from rich.cells import cell_len
 
 from mmfuse.backbones import BackboneChoice, choose_backbones, tap_widths
 from mmfuse.errors import MmfuseError
+from mmfuse.task import Modality, Task
 from mmfuse_tui.clean import clean, fit
 from mmfuse_tui.sketch import Line, Sketch
 
@@ -20,10 +21,10 @@ TAP, TAP_NARROW, GAP = 4, 3, 4
 """Cells per tap, and between the last tap of a backbone and the first of the next."""
 
 
-def draw(params: Mapping[str, Any], width: int) -> list[Line]:
+def draw(params: Mapping[str, Any], width: int, task: Task | None) -> list[Line]:
     """Backbones from shallow to deep on top; below them each layer with the taps it reads, down to the head."""
     layers = [[int(value) for value in row] for row in params["layers"]]
-    counts = tap_counts(params)
+    counts = tap_counts(params, task)
     names = [clean(str(name)) for name in params["modalities"]]
     step = TAP if _right_edge(counts, TAP) + 24 <= width else TAP_NARROW
     columns = _columns(counts, step)
@@ -47,24 +48,33 @@ def choices(params: Mapping[str, Any]) -> dict[str, str]:
     return chosen
 
 
-def baseline(params: Mapping[str, Any]) -> str:
+def baseline(params: Mapping[str, Any], task: Task | None) -> str:
     """Late fusion: one ReLU layer that reads the last tap of every backbone."""
-    late = [*(count - 1 for count in tap_counts(params)), 0]
+    late = [*(count - 1 for count in tap_counts(params, task)), 0]
     return "late fusion" if [list(row) for row in params["layers"]] == [late] else ""
 
 
-def tap_counts(params: Mapping[str, Any]) -> list[int]:
-    """Taps of each backbone: as the backbones declare, or at least those that are read where nobody knows them."""
+def tap_counts(params: Mapping[str, Any], task: Task | None) -> list[int]:
+    """Taps of each backbone: as the backbones declare, or at least those that are read where nobody knows them.
+
+    Without a task the backbones are the LeNets, unless ``params`` name them.
+    """
     used = [1 + max(int(row[place]) for row in params["layers"]) for place in range(len(params["modalities"]))]
     try:
         given = {
             name: BackboneChoice.model_validate(choice) for name, choice in (params.get("backbones") or {}).items()
         }
-        chosen = choose_backbones(params["modalities"], given)
-        declared = [len(tap_widths(choice)) for choice in chosen.values()]
+        known = task or _unknown(params["modalities"])
+        chosen = choose_backbones(known, given, modalities=params["modalities"])
+        declared = [len(tap_widths(choice, known)) for choice in chosen.values()]
     except (MmfuseError, ValueError):
         return used
     return [max(pair) for pair in zip(used, declared, strict=True)]
+
+
+def _unknown(modalities: Sequence[str]) -> Task:
+    """A task of which nothing is known but its modalities."""
+    return Task("", "multiclass", tuple(Modality(name, "vector", (1,)) for name in modalities), 1, "")
 
 
 def _families(params: Mapping[str, Any]) -> list[str]:

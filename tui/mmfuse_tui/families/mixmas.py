@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mmfuse.task import Task
 from mmfuse_tui.branches import Part, draw_branches
 from mmfuse_tui.sketch import Line
 
 
-def draw(params: Mapping[str, Any], width: int) -> list[Line]:
+def draw(params: Mapping[str, Any], width: int, task: Task | None) -> list[Line]:
     """Modalities and their encoders, joined by the fusion function, then network and head."""
     encoders = params["encoders"]
     branches = [[Part(name, stem_words(encoder)), block_part(encoder)] for name, encoder in encoders.items()]

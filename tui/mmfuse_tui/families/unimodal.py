@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mmfuse.task import Task
 from mmfuse_tui.branches import Part, draw_branches
 from mmfuse_tui.families.mixmas import block_part, stem_words
 from mmfuse_tui.sketch import Line
 
 
-def draw(params: Mapping[str, Any], width: int) -> list[Line]:
+def draw(params: Mapping[str, Any], width: int, task: Task | None) -> list[Line]:
     """Modality, encoder, head."""
     encoder = params["encoder"]
     branch = [Part(str(params["modality"]), stem_words(encoder)), block_part(encoder)]

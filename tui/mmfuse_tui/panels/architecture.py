@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from mmfuse.architecture import Architecture
+from mmfuse.task import Task
 from mmfuse_tui import wording
 from mmfuse_tui.board import Block, BoardView
 from mmfuse_tui.families import draw_architecture
@@ -37,14 +38,14 @@ def blocks_of(run: RunSnapshot) -> tuple[Block, ...]:
     """What was found or is trained; while a search goes on, the leader of each question, newest first."""
     if run.architecture is not None:
         title = " · ".join((run.architecture.key, *_sizes(run)))
-        return (Block(title, partial(_lines, run.architecture)),)
+        return (Block(title, partial(_lines, run.architecture, run.task)),)
     leaders = [(question.name, question.best) for question in questions(run) if question.best is not None]
     best = best_of(run.trials, maximize=run.maximize)
     blocks = []
     for name, trial in reversed(leaders):
         mark = "★ " if trial is best else ""
         title = f"{mark}{name} · trial {trial.number} · {wording.number(trial.score)}"
-        blocks.append(Block(title, partial(_lines, trial.architecture)))
+        blocks.append(Block(title, partial(_lines, trial.architecture, run.task)))
     return tuple(blocks)
 
 
@@ -54,5 +55,5 @@ def _sizes(run: RunSnapshot) -> list[str]:
     return [f"{wording.count(counts[0])} parameters"] if counts else []
 
 
-def _lines(architecture: Architecture, width: int) -> list[Line]:
-    return draw_architecture(architecture, width)
+def _lines(architecture: Architecture, task: Task | None, width: int) -> list[Line]:
+    return draw_architecture(architecture, width, task=task)
