@@ -131,6 +131,8 @@ def _search(spec: SearchSpec, splits: Splits, workspace: Workspace) -> Result:
     found = _describe(outcome, splits, time.monotonic() - began)
     _write_json(workspace.folder / "artefacts" / "search.json", found | {"stages": _by_stage(outcome)})
     workspace.reporter.note("found", architecture=outcome.architecture.to_json(), key=outcome.architecture.key)
+    if isinstance(evaluator, TapBenchmark):
+        found["full_training"] = evaluator.full_training(outcome.architecture)
     if not spec.train:
         return found
     architecture, warm = outcome.architecture, None

@@ -186,7 +186,10 @@ class Mfas(nn.Module):
         self.register_buffer("std", torch.ones(layout.total))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """``logits`` (B, K), and with several heads each one's own: ``logits/fused``, ``logits/image``, ..."""
+        """``logits`` (B, K), and with several heads each one's own: ``logits/fused``, ``logits/image``, ...
+
+        ``logits/ensemble`` is then the sum of them all, whether or not it is what predicts.
+        """
         taps = {name: tapped(net).taps(batch.inputs[name]) for name, net in self.backbones.items()}
         side_by_side = torch.cat([tap for each in taps.values() for tap in each], dim=1)
         fused = self.chain((side_by_side - self.mean) / self.std)
@@ -194,8 +197,14 @@ class Mfas(nn.Module):
             return {"logits": fused}
         heads = {name: tapped(net).predict(taps[name]) for name, net in self.backbones.items()}
         everything = {"fused": fused, **heads}
-        prediction = torch.stack(list(everything.values())).sum(0) if self.ensemble else fused
+        everything["ensemble"] = torch.stack(list(everything.values())).sum(0)
+        prediction = everything["ensemble" if self.ensemble else "fused"]
         return {"logits": prediction} | {f"logits/{name}": logits for name, logits in everything.items()}
+
+    @property
+    def scored_heads(self) -> tuple[str, ...]:
+        """The predictors whose scores are told apart: the release calls the ensemble's accuracy the fusion's."""
+        return ("fused", "ensemble", *self.backbones) if self.multitask else ()
 
     def install(self, weights: Mapping[str, Mapping[str, Tensor]], *, mean: Tensor, std: Tensor, of: TapLayout) -> None:
         """Take trained backbones by modality, and mean and deviation (T,) of the features of layout ``of``.

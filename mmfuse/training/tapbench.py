@@ -159,6 +159,11 @@ class TapBenchmark:
 
     def finalist(self, architecture: Architecture) -> Architecture:
         """The found architecture as it is trained in full: its final width and dropout, and this run's backbones."""
+        params = parse_options(Params, {**architecture.params, **self.full_training(architecture)}, what="model mfas")
+        return Architecture("mfas", params.model_dump(mode="json"))
+
+    def full_training(self, architecture: Architecture) -> dict[str, Any]:
+        """The parameters in which any candidate of this search differs when it is trained in full."""
         prepared = self._prepare(architecture)
         changes: dict[str, Any] = {
             "backbones": {
@@ -170,8 +175,7 @@ class TapBenchmark:
             changes["width"] = self.options.final_width
         if self.options.final_dropout is not None:
             changes["dropout"] = self.options.final_dropout
-        params = parse_options(Params, {**architecture.params, **changes}, what="model mfas")
-        return Architecture("mfas", params.model_dump(mode="json"))
+        return changes
 
     def _prepare(self, architecture: Architecture) -> _Prepared:
         """Backbones and taps; made once, and the same for all candidates."""
