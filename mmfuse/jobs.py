@@ -139,6 +139,8 @@ def _search(spec: SearchSpec, splits: Splits, workspace: Workspace) -> Result:
     found = _describe(outcome, splits, seconds, choose_device(workspace.device))
     _write_json(artefact, found | {"stages": _by_stage(outcome)})
     workspace.reporter.note("found", architecture=outcome.architecture.to_json(), key=outcome.architecture.key)
+    if isinstance(evaluator, TapBenchmark):
+        found["full_training"] = evaluator.full_training(outcome.architecture)
     if not spec.train:
         return found
     architecture, warm = outcome.architecture, None

@@ -126,6 +126,8 @@ class TapOptions(Options):
     """L2 term of Adam (MFAS: 1e-4)."""
     choice_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the training rows that neither backbones nor candidates train on: the final choice is made on them."""
+    weight_sharing: Literal["off", "taps", "widths"] = "off"
+    """Whether layers start from what an earlier candidate left of the same taps, or (MFAS's option) same widths."""
     group: Annotated[int, Field(ge=1)] = 16
     """Most candidates that are trained as one; which ones is settled by their order, so a resumed search agrees."""
     final_width: Annotated[int, Field(ge=1)] | None = 256

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mmfuse.architecture import Architecture
 from mmfuse.errors import BadSpec, DataMissing, UnknownName
@@ -38,7 +38,7 @@ def resolve_found(
     return resolve_train(
         architecture.family,
         dataset or origin.dataset,
-        params=architecture.params,
+        params={**architecture.params, **_full_training(folder)},
         settings=[*inherited, *settings],
         seed=seed,
         test=test,
@@ -89,6 +89,12 @@ def _trial_architecture(folder: RunFolder, number: str) -> Architecture:
         known = f"it has trials {', '.join(trials)}" if trials else "it has no trials"
         raise UnknownName(f"run {folder.id} has no trial {number}", known)
     return trials[number].architecture
+
+
+def _full_training(folder: RunFolder) -> dict[str, Any]:
+    """What the run, a search over backbone taps, changes in its candidates before it trains one in full."""
+    changes: dict[str, Any] = ((folder.exit() or {}).get("result") or {}).get("full_training") or {}
+    return changes
 
 
 def _found_architecture(folder: RunFolder) -> Architecture:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     "mmfuse train m2_mixer --dataset avmnist --preset small --set fit.epochs=5",
     "mmfuse train --from latest                  (the architecture the newest run found)",
     "mmfuse train --from 7f3a:12 --seed 1        (trial 12 of a search)",
+    "mmfuse train mfas --dataset avmnist --arch '[[2,4,0],[0,1,1]]'",
+    "mmfuse train mfas --dataset avmnist --arch avmnist-4      (a published array, by name)",
     "mmfuse zoo models m2_mixer                  (lists the options and presets of a model)",
 )
 def train(
@@ -52,6 +54,24 @@ def train(
         ),
     ] = None,
     dataset: OptionalDataset = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            "--arch",
+            help="A fusion network as published code writes it: per layer a tap of each modality, then the activation "
+            "(0 ReLU, 1 sigmoid, 2 leaky ReLU). Or the name of a published one, such as ntu-1.",
+            metavar="ARRAY",
+        ),
+    ] = None,
+    convention: Annotated[
+        str | None,
+        typer.Option(
+            "--arch-convention",
+            help="Which column of --arch is which modality: task (the dataset's order; default), avmnist (audio, "
+            "image), multibench (image, audio), ntu (skeleton, video). An array does not say it itself.",
+            metavar="NAME",
+        ),
+    ] = None,
     preset: Preset = None,
     settings: Settings = None,
     seed: Seed = 0,
@@ -71,6 +91,7 @@ def train(
     Ctrl-C leaves it running.
     """
     from mmfuse.spec import resolve_train
+    from mmfuse_cli.arrays import array_params
     from mmfuse_cli.origin import resolve_found
     from mmfuse_cli.starting import Label, Manner, Placement, start_and_follow
 
@@ -79,12 +100,17 @@ def train(
     spec: TrainSpec
     if (model is None) == (source is None):
         raise BadSpec("say what to train: either MODEL or --from RUN", "mmfuse zoo models")
+    if convention is not None and arch is None:
+        raise BadSpec("--arch-convention says how to read --arch, which is missing", "add --arch ARRAY")
     if source is not None:
+        if arch is not None:
+            raise BadSpec("--arch belongs to a named model, and --from brings its own architecture", "drop --arch")
         if preset is not None:
             raise BadSpec("--preset belongs to a named model, and --from brings its own parameters", "drop --preset")
         spec = resolve_found(store, source, dataset=dataset, settings=words, seed=seed, test=test)
     elif model is not None and dataset is not None:
-        spec = resolve_train(model, dataset, preset=preset, settings=words, seed=seed, test=test)
+        drawn = array_params(model, arch, convention=convention, dataset=dataset) if arch is not None else None
+        spec = resolve_train(model, dataset, preset=preset, params=drawn, settings=words, seed=seed, test=test)
     else:
         raise BadSpec(f"say what to train {model} on", "add --dataset NAME (mmfuse data ls)")
     start_and_follow(

@@ -15,10 +15,9 @@ from torch import Tensor
 
 from mmfuse.batch import Split, Splits
 from mmfuse.errors import unknown_name
-from mmfuse.metrics import compute_metrics
 from mmfuse.models.cost import count_macs, count_parameters, measure_latency
 from mmfuse.training.checkpoint import Checkpoint, check_data, load_checkpoint, rebuild_model
-from mmfuse.training.scoring import predict
+from mmfuse.training.scoring import measure
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,12 @@ def evaluate(
     check_data(checkpoint, splits)
     samples = _open(splits, split).to(device)
     model = rebuild_model(checkpoint).to(device)
-    logits = predict(model, samples, batch_size=batch_size)
+    logits, metrics = measure(model, samples, splits.task, batch_size=batch_size)
     one = samples.batch(torch.zeros(1, dtype=torch.long, device=device))
     return Evaluation(
         split=split,
         samples=len(samples),
-        metrics=compute_metrics(splits.task, logits, samples.target),
+        metrics=metrics,
         parameters=count_parameters(model),
         macs=count_macs(model, one),
         latency_ms=1000 * measure_latency(model, one),

@@ -12,19 +12,19 @@ read; with it, the prediction is the fusion's own unless ``prediction`` asks for
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from mmfuse.backbones import BackboneChoice, check_backbone, choose_backbones
 from mmfuse.backbones import tap_widths as widths_of  # a family that has tap_widths itself is a backbone
 from mmfuse.errors import BadSpec
+from mmfuse.models.mfas_arrays import ACTIVATIONS, export_arrays, read_array
 from mmfuse.models.tap_layout import TapLayout
 from mmfuse.options import Options
 from mmfuse.task import Task
 
 TRAINER = "two_stage"
-ACTIVATIONS = 3
 
 
 class Params(Options):
@@ -48,6 +48,22 @@ class Params(Options):
     """What predicts with ``multitask``: the fusion alone, or (published) the sum of all heads' logits."""
     backbones: dict[str, BackboneChoice] = {}
     """Backbone per modality; one that is not named is the dataset's, or else the LeNet of its modality."""
+
+
+def from_array(text: str, *, convention: str | None, task: Task) -> dict[str, Any]:
+    """The parameters of the network that a published array (or its name) stands for; all of the task is fused.
+
+    Raises:
+        UnknownName, BadSpec: when the text is no array of that convention (see `mmfuse.models.mfas_arrays`).
+    """
+    modalities = [modality.name for modality in task.modalities]
+    chain = read_array(text, convention=convention, modalities=modalities)
+    return {"modalities": modalities, "layers": [list(row) for row in chain]}
+
+
+def to_arrays(params: Params) -> dict[str, list[list[int]]]:
+    """The network as an array, by the name of each convention that fuses its modalities."""
+    return export_arrays(tuple(tuple(row) for row in params.layers), modalities=params.modalities)
 
 
 def layout_of(params: Params, task: Task) -> TapLayout:
@@ -75,7 +91,7 @@ def check(params: Params, task: Task) -> None:
         )
     for name, choice in choose_backbones(task, params.backbones, modalities=params.modalities).items():
         check_backbone(choice, task, name)
-    limits = [len(widths) for widths in layout_of(params, task).widths] + [ACTIVATIONS]
+    limits = [len(widths) for widths in layout_of(params, task).widths] + [len(ACTIVATIONS)]
     for number, row in enumerate(params.layers):
         if len(row) != len(limits) or any(not 0 <= value < limit for value, limit in zip(row, limits, strict=False)):
             raise BadSpec(
@@ -172,7 +188,10 @@ class Mfas(nn.Module):
         self.register_buffer("std", torch.ones(layout.total))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """``logits`` (B, K), and with several heads each one's own: ``logits/fused``, ``logits/image``, ..."""
+        """``logits`` (B, K), and with several heads each one's own: ``logits/fused``, ``logits/image``, ...
+
+        ``logits/ensemble`` is then the sum of them all, whether or not it is what predicts.
+        """
         taps = {name: tapped(net).taps(batch.inputs[name]) for name, net in self.backbones.items()}
         side_by_side = torch.cat([tap for each in taps.values() for tap in each], dim=1)
         fused = self.chain((side_by_side - self.mean) / self.std)
@@ -180,8 +199,14 @@ class Mfas(nn.Module):
             return {"logits": fused}
         heads = {name: tapped(net).predict(taps[name]) for name, net in self.backbones.items()}
         everything = {"fused": fused, **heads}
-        prediction = torch.stack(list(everything.values())).sum(0) if self.ensemble else fused
+        everything["ensemble"] = torch.stack(list(everything.values())).sum(0)
+        prediction = everything["ensemble" if self.ensemble else "fused"]
         return {"logits": prediction} | {f"logits/{name}": logits for name, logits in everything.items()}
+
+    @property
+    def scored_heads(self) -> tuple[str, ...]:
+        """The predictors whose scores are told apart: the release calls the ensemble's accuracy the fusion's."""
+        return ("fused", "ensemble", *self.backbones) if self.multitask else ()
 
     def install(self, weights: Mapping[str, Mapping[str, Tensor]], *, mean: Tensor, std: Tensor, of: TapLayout) -> None:
         """Take trained backbones by modality, and mean and deviation (T,) of the features of layout ``of``.

@@ -12,8 +12,8 @@ Candidates see the same rows in the same order. Their first weights and dropout 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -59,10 +59,14 @@ class TapRows:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A fusion chain to train, and the seed of its first weights and its dropout."""
+    """A fusion chain to train, and the seed of its first weights and its dropout.
+
+    ``inherited`` are first weights that come from elsewhere, under the names that a `FusionChain` has.
+    """
 
     params: Params
     seed: int
+    inherited: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -190,8 +194,10 @@ class CandidateGroup(nn.Module):
         """Build the candidate alone, as the family does, and put its first weights where they belong."""
         with seeded(candidate.seed):
             chain = FusionChain(candidate.params, layout=self.layout, outputs=self.offset.shape[1])
+        chain.load_state_dict(candidate.inherited, strict=False)
         for level, row in enumerate(candidate.params.layers):
-            linear, start = cast(FusionCell, chain.cells[level]).linear, 0
+            cell, start = cast(FusionCell, chain.cells[level]), 0
+            linear = cell.linear
             for columns in self.layout.selected(row):
                 size = columns.stop - columns.start
                 self.taps[level, number, :, columns] = linear.weight[:, start : start + size]
@@ -202,10 +208,21 @@ class CandidateGroup(nn.Module):
             self.taps[level, number, :, -1] = linear.bias
             self.mask[level, number, :, -1] = 1.0
             self.active[level, number] = True
+            if cell.norm is not None:
+                self._place_norm(level, number, cell.norm)
         self.classifier[number] = chain.classifier.weight
         self.offset[number, :, 0] = chain.classifier.bias
         if self.alphas is not None and chain.alphas is not None:
             self.alphas[: self.lengths[number], number] = chain.alphas
+
+    def _place_norm(self, level: int, number: int, norm: nn.BatchNorm1d) -> None:
+        assert self.gain is not None and self.shift is not None
+        mine = slice(number * self.width, (number + 1) * self.width)
+        assert norm.running_mean is not None and norm.running_var is not None
+        self.gain[level, mine] = norm.weight
+        self.shift[level, mine] = norm.bias
+        self.running_mean[level, mine] = norm.running_mean
+        self.running_var[level, mine] = norm.running_var
 
     def _balance(self, alphas: Tensor) -> Tensor:
         """(L, K, 1, T + 1): s for the first modality's taps, 1 - s for the second's, 1 for the bias."""

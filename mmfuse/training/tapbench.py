@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from mmfuse.training.optimiser import Cycles
 from mmfuse.training.resident import steps_per_epoch
 from mmfuse.training.sampling import stratified
 from mmfuse.training.seeding import derive_seed
+from mmfuse.training.shared_weights import SharedWeights, State
 from mmfuse.training.taps import cached_taps
 
 
@@ -55,6 +56,7 @@ class _Prepared:
     train: TapRows
     val: TapRows
     held_out: TapRows | None
+    shared: SharedWeights | None
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,25 @@ class TapBenchmark:
             BadSpec: when candidates do not all fuse the same modalities.
         """
         prepared = self._prepare(trials[0].architecture)
+        if prepared.shared is None:
+            yield from self._answers(trials, prepared, left={})
+            return
+        prepared.shared.recall(trials[0].number)
+        left: dict[int, State] = {}
+        latest: TrialRecord | None = None
+        for record in self._answers(trials, prepared, left=left):
+            if latest is not None:
+                yield latest
+            latest = record
+        # With its last record the list counts as answered; what it left must be safe by then.
+        self._hand_on(trials, prepared, prepared.shared, left)
+        if latest is not None:
+            yield latest
+
+    def _answers(
+        self, trials: Sequence[Trial], prepared: _Prepared, *, left: dict[int, State]
+    ) -> Iterator[TrialRecord]:
+        """Train and score ``trials``; ``left`` takes the trained layers by trial number, if they are shared."""
         wrong = {trial.number: reason for trial in trials if (reason := self._objection(trial))}
         yield from (_failed(trial, wrong[trial.number]) for trial in trials if trial.number in wrong)
         possible = [trial for trial in trials if trial.number not in wrong]
@@ -120,11 +141,29 @@ class TapBenchmark:
             elif kind == "metrics":
                 values, step, epoch, number = content
                 self.reporter.metrics(values, step=step, epoch=epoch, trial=number)
+            elif kind == "layers":
+                number, arrays = content
+                left[number] = {name: torch.from_numpy(array) for name, array in arrays.items()}
             else:
                 yield self._with_cost(TrialRecord.from_json(content[0]), prepared)
 
+    def _hand_on(
+        self, trials: Sequence[Trial], prepared: _Prepared, shared: SharedWeights, left: Mapping[int, State]
+    ) -> None:
+        """Let later candidates inherit what these have learned, the later of two equal layers counting."""
+        for trial in trials:
+            strategy = _strategy(trial)
+            if strategy is not None and trial.number in left:
+                shared.learn(_params(trial), left[trial.number], strategy=strategy)
+        shared.keep(trials[-1].number)
+
     def finalist(self, architecture: Architecture) -> Architecture:
         """The found architecture as it is trained in full: its final width and dropout, and this run's backbones."""
+        params = parse_options(Params, {**architecture.params, **self.full_training(architecture)}, what="model mfas")
+        return Architecture("mfas", params.model_dump(mode="json"))
+
+    def full_training(self, architecture: Architecture) -> dict[str, Any]:
+        """The parameters in which any candidate of this search differs when it is trained in full."""
         prepared = self._prepare(architecture)
         changes: dict[str, Any] = {
             "backbones": {
@@ -136,8 +175,7 @@ class TapBenchmark:
             changes["width"] = self.options.final_width
         if self.options.final_dropout is not None:
             changes["dropout"] = self.options.final_dropout
-        params = parse_options(Params, {**architecture.params, **changes}, what="model mfas")
-        return Architecture("mfas", params.model_dump(mode="json"))
+        return changes
 
     def _prepare(self, architecture: Architecture) -> _Prepared:
         """Backbones and taps; made once, and the same for all candidates."""
@@ -184,7 +222,13 @@ class TapBenchmark:
             train=table.train.take(fitted).to(self.device),
             val=table.val.to(self.device),
             held_out=table.train.take(held_out).to(self.device) if len(held_out) else None,
+            shared=self._shared(table.layout),
         )
+
+    def _shared(self, layout: TapLayout) -> SharedWeights | None:
+        if self.options.weight_sharing == "off":
+            return None
+        return SharedWeights(self.options.weight_sharing, folder=self.folder / "shared", layout=layout)
 
     def _objection(self, trial: Trial) -> str:
         """Why the candidate cannot be built, if so: it must not take its group with it."""
@@ -247,7 +291,7 @@ class TapBenchmark:
         self, group: _Group, prepared: _Prepared, send: Send, *, should_stop: Callable[[], bool]
     ) -> None:
         began = time.monotonic()
-        params = [parse_options(Params, t.architecture.params, what="model mfas") for t in group.trials]
+        params = [_params(trial) for trial in group.trials]
         steps = steps_per_epoch(len(prepared.train), batch_size=self.options.batch_size)
 
         def tell(epoch: int, losses: Sequence[float], scores: Sequence[float]) -> None:
@@ -256,7 +300,7 @@ class TapBenchmark:
                 send(("metrics", values, epoch * steps, epoch, trial.number))
 
         trained = train_group(
-            [Candidate(each, trial.seed) for each, trial in zip(params, group.trials, strict=True)],
+            [Candidate(_params(trial), trial.seed, _inherited(trial, prepared)) for trial in group.trials],
             prepared.train,
             prepared.val,
             layout=prepared.layout,
@@ -268,6 +312,9 @@ class TapBenchmark:
         seconds = (time.monotonic() - began) / len(trained)
         for trial, each, result in zip(group.trials, params, trained, strict=True):
             record = self._record(trial, each, result, prepared)
+            if prepared.shared is not None and record.status == "done":
+                layers = {name: value.numpy() for name, value in result.state.items() if name.startswith("cells.")}
+                send(("layers", trial.number, layers))
             send(("ended", replace(record, seconds=seconds).to_json()))
 
     def _regime(self, steps: int) -> Regime:
@@ -331,6 +378,23 @@ class TapBenchmark:
 def _chain_macs(chain: FusionChain) -> int:
     """Multiply-accumulates of one sample: one per weight of a linear layer."""
     return sum(value.numel() for value in chain.parameters() if value.dim() == 2)
+
+
+def _params(trial: Trial) -> Params:
+    return parse_options(Params, trial.architecture.params, what="model mfas")
+
+
+def _strategy(trial: Trial) -> str | None:
+    """What asked for the trial (``sweep 1/level 2`` is of the sweeps); None for the last comparison."""
+    stage = trial.architecture.stage
+    return None if stage == CHOICE_STAGE else stage.partition(" ")[0]
+
+
+def _inherited(trial: Trial, prepared: _Prepared) -> dict[str, Tensor]:
+    strategy = _strategy(trial)
+    if prepared.shared is None or strategy is None:
+        return {}
+    return prepared.shared.first_weights(_params(trial), strategy=strategy)
 
 
 def _failed(trial: Trial, reason: str) -> TrialRecord:

@@ -104,10 +104,13 @@ def test_a_search_killed_anywhere_ends_as_if_it_had_not_been(mmfuse: Command, ho
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.parametrize(
+    "options", [[], ["--set", "benchmark.weight_sharing=taps", "--set", "benchmark.taps_dtype=float16"]]
+)
 def test_a_fusion_search_killed_anywhere_ends_as_if_it_had_not_been(
-    mmfuse: Command, home: Path, tmp_path: Path
+    mmfuse: Command, home: Path, tmp_path: Path, options: list[str]
 ) -> None:
-    command = ["search", "mfas", "--dataset", "toy", *TINY_FUSION_SEARCH, "--seed", "3"]
+    command = ["search", "mfas", "--dataset", "toy", *TINY_FUSION_SEARCH, *options, "--seed", "3"]
     mmfuse(*command, "--name", "whole", "--data-root", str(tmp_path / "data of whole"))
     whole = Path(shown(mmfuse("runs", "show", "whole", "--json"))["folder"])
     folder = start(mmfuse, home, *command, "--name", "killed", "--data-root", str(tmp_path / "data of killed"))

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from typed import TINY_SEARCH, TOY_M2, Command, shown
+from typed import TINY_FUSION_SEARCH, TINY_SEARCH, TOY_M2, Command, shown
 
 
 def test_search_train_measure_compare(mmfuse: Command, home: Path) -> None:
@@ -37,6 +37,18 @@ def test_the_found_architecture_can_be_trained_again_elsewhere(mmfuse: Command) 
     found = shown(mmfuse("runs", "show", "found", "--json"))["run"]
     again = shown(mmfuse("runs", "show", "again", "--json"))["run"]
     assert found["architecture_key"] == again["architecture_key"]
+
+
+def test_a_found_fusion_is_trained_again_on_the_backbones_it_was_found_on(mmfuse: Command) -> None:
+    mmfuse("search", "mfas", "--dataset", "toy", *TINY_FUSION_SEARCH, "--no-train", "--name", "found")
+
+    mmfuse("train", "--from", "found", "--set", "fit.epochs=1", "--name", "again")
+
+    found, again = (shown(mmfuse("runs", "show", name, "--json")) for name in ("found", "again"))
+    asked, trained = found["exit"]["result"]["full_training"], again["spec"]["params"]
+    assert again["arrays"] == found["arrays"]
+    assert trained["width"] == asked["width"] == 8
+    assert trained["backbones"] == asked["backbones"]
 
 
 def test_two_searches_with_one_seed_have_one_trial_table(mmfuse: Command) -> None:

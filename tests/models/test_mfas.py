@@ -9,12 +9,13 @@ import torch
 from torch.nn import functional as F
 
 from mmfuse.architecture import Architecture
-from mmfuse.batch import Batch
+from mmfuse.batch import Batch, Split
 from mmfuse.errors import BadSpec
 from mmfuse.models.assemble import build_model
 from mmfuse.models.cost import count_parameters
 from mmfuse.models.mfas import Mfas, Params, layout_of
 from mmfuse.task import Modality, Task
+from mmfuse.training.scoring import score
 
 TASK = Task(
     "avmnist",
@@ -171,6 +172,23 @@ def test_multitask_adds_each_backbones_own_loss_and_predicts_by_the_fusion_alone
     torch.testing.assert_close(summed["logits"], parts[0] + parts[1] + parts[2])
     torch.testing.assert_close(losses["total"], sum(F.cross_entropy(part, data.target) for part in parts))
     torch.testing.assert_close(ensemble.loss(summed, data)["total"], losses["total"])
+    torch.testing.assert_close(outputs["logits/ensemble"], summed["logits"])
+
+
+def test_every_predictor_of_a_multitask_model_has_a_score_of_its_own() -> None:
+    model, data = mfas([[0, 0, 0]], multitask=True, prediction="ensemble"), batch()
+    split = Split(data.inputs, data.target, data.ids)
+
+    metrics = score(model, split, TASK)
+
+    outputs = model.eval()(data)
+    expected = {
+        name: float((outputs[f"logits/{name}"].argmax(1) == data.target).double().mean())
+        for name in ("fused", "ensemble", "image", "audio")
+    }
+    assert {name: metrics[f"accuracy_{name}"] for name in expected} == expected
+    assert metrics["accuracy"] == expected["ensemble"]
+    assert [name for name in score(mfas([[0, 0, 0]]), split, TASK) if name.startswith("accuracy_")] == []
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import typer
 from mmfuse.errors import MmfuseError
 from mmfuse.report import TrialRecord
 from mmfuse_cli.access import open_store
+from mmfuse_cli.arrays import arrays_of
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.outcome import RESULT_COLUMNS, result_rows
 from mmfuse_cli.parameters import Home, Json, Picture, Plots, Run
@@ -169,6 +170,7 @@ def reproducing_command(folder: RunFolder) -> str:
 
 
 def _answer(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
+    result = ((_tolerant(folder.exit)) or {}).get("result") or {}
     return {
         "run": record.to_json(),
         "folder": str(folder.path),
@@ -177,6 +179,7 @@ def _answer(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
         "state": _tolerant(folder.state),
         "exit": _tolerant(folder.exit),
         "trials": [trial.to_json() for trial in folder.trials()],
+        "arrays": arrays_of(result.get("architecture")),
         "command": reproducing_command(folder),
     }
 

@@ -2,7 +2,7 @@
 
 A published array has one row per fusion layer: a tap of each modality, then the activation (0 ReLU, 1 sigmoid, 2 leaky
 ReLU). Codes disagree on the order of the first two columns, and an array does not say which it follows, so reading and
-writing name a convention. Here columns follow the order of the modalities that are given.
+writing name a convention. Here columns follow the order of the modalities that are given. Free of torch.
 
 The tables are those of the released main programs for NTU RGB+D (MFAS, arXiv 1903.06496) and for AV-MNIST (a fork of
 it). Figures are quoted as context: the data behind them differ from ours and from each other's.
@@ -15,12 +15,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmfuse.errors import BadSpec, unknown_name
-from mmfuse.search.mfas_space import ACTIVATIONS, Chain
+
+Chain = tuple[tuple[int, ...], ...]
+"""One row per fusion layer: a tap of each modality in a stated order, then the activation."""
+
+ACTIVATIONS = ("relu", "sigmoid", "leaky_relu")
+"""Names of the activation codes 0, 1, 2."""
+
+TASK_ORDER = "task"
+"""The convention that is ours: tap columns in the order of the task's modalities."""
 
 CONVENTIONS: Mapping[str, tuple[str, ...]] = {
     "avmnist": ("audio", "image"),
     "multibench": ("image", "audio"),
-    "ntu": ("skeleton", "rgb"),
+    "ntu": ("skeleton", "video"),
 }
 """Modalities of the tap columns, in order, by who wrote the array: the AV-MNIST fork, MultiBench, MFAS itself.
 
@@ -73,6 +81,31 @@ def found(name: str, *, modalities: Sequence[str]) -> Chain:
     return import_array(published.array, convention=published.convention, modalities=modalities)
 
 
+def read_array(text: str, *, convention: str | None, modalities: Sequence[str]) -> Chain:
+    """An array as text, or the name of a published one, as a chain over ``modalities`` in their order.
+
+    ``convention`` None takes a published array as it was published, and the columns of any other in the order of
+    ``modalities``, as the convention ``task`` does.
+
+    Raises:
+        UnknownName, BadSpec: as `parse_array` and `import_array`; also for a published array in another convention.
+    """
+    if text in FOUND:
+        if convention not in (None, FOUND[text].convention):
+            raise BadSpec(
+                f"{text} was published with the columns of {FOUND[text].convention}, not of {convention}",
+                "leave the convention out",
+            )
+        return found(text, modalities=modalities)
+    return import_array(parse_array(text), convention=convention or TASK_ORDER, modalities=modalities)
+
+
+def export_arrays(chain: Chain, *, modalities: Sequence[str]) -> dict[str, list[list[int]]]:
+    """A chain over ``modalities`` as an array of every convention that fuses them, ours first."""
+    fitting = [name for name, columns in CONVENTIONS.items() if sorted(columns) == sorted(modalities)]
+    return {name: export_array(chain, convention=name, modalities=modalities) for name in (TASK_ORDER, *fitting)}
+
+
 def parse_array(text: str) -> list[list[int]]:
     """``"[[3,0,0],[1,3,0]]"`` as rows.
 
@@ -84,7 +117,10 @@ def parse_array(text: str) -> list[list[int]]:
     except ValueError:
         array = None
     if not isinstance(array, list) or not all(isinstance(row, list) for row in array):
-        raise BadSpec(f"'{text}' is not an array of rows", "write for example '[[3,0,0],[1,3,0]]'")
+        raise BadSpec(
+            f"'{text}' is not an array of rows",
+            f"write for example '[[3,0,0],[1,3,0]]', or name a published one: {', '.join(FOUND)}",
+        )
     return array
 
 
@@ -92,7 +128,7 @@ def import_array(array: Sequence[Sequence[int]], *, convention: str, modalities:
     """A published array as a chain over ``modalities`` in their order.
 
     Raises:
-        UnknownName: for a convention that is not in `CONVENTIONS`.
+        UnknownName: for a convention that is neither in `CONVENTIONS` nor `TASK_ORDER`.
         BadSpec: for other modalities than the convention's, or an array that is empty or ragged or has a value that
             no tap or activation can have.
     """
@@ -115,13 +151,15 @@ def export_array(chain: Chain, *, convention: str, modalities: Sequence[str]) ->
 
 
 def _columns(convention: str, modalities: Sequence[str]) -> tuple[str, ...]:
+    if convention == TASK_ORDER:
+        return tuple(modalities)
     if convention not in CONVENTIONS:
-        raise unknown_name("array convention", convention, CONVENTIONS)
+        raise unknown_name("array convention", convention, (TASK_ORDER, *CONVENTIONS))
     columns = CONVENTIONS[convention]
     if sorted(columns) != sorted(modalities):
         raise BadSpec(
             f"arrays of {convention} fuse {' and '.join(columns)}, not {' and '.join(modalities)}",
-            f"conventions: {', '.join(sorted(CONVENTIONS))}",
+            f"conventions: {TASK_ORDER} (the dataset's order), {', '.join(CONVENTIONS)}",
         )
     return columns
 

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmfuse.errors import BadSpec, UnknownName
-from mmfuse.search.mfas_arrays import CONVENTIONS, FOUND, export_array, found, import_array, parse_array
+from mmfuse.models.mfas_arrays import (
+    CONVENTIONS,
+    FOUND,
+    export_array,
+    export_arrays,
+    found,
+    import_array,
+    parse_array,
+    read_array,
+)
 
 TASK_ORDER = ("image", "audio")
 
@@ -27,7 +36,7 @@ def test_writing_and_reading_an_array_gives_it_back(array: list[list[int]]) -> N
 
 
 def test_every_published_array_fits_its_space() -> None:
-    most = {"avmnist": {"audio": 5, "image": 3}, "ntu": {"skeleton": 4, "rgb": 4}}
+    most = {"avmnist": {"audio": 5, "image": 3}, "ntu": {"skeleton": 4, "video": 4}}
 
     for published in FOUND.values():
         limits = [*(most[published.convention][name] for name in CONVENTIONS[published.convention]), 2]
@@ -36,7 +45,7 @@ def test_every_published_array_fits_its_space() -> None:
 
 def test_the_best_published_avmnist_network_comes_in_the_order_asked_for() -> None:
     assert found("avmnist-4", modalities=TASK_ORDER) == ((2, 2, 0), (1, 3, 1), (2, 0, 0), (2, 2, 0))
-    assert found("ntu-1", modalities=("skeleton", "rgb"))[0] == (3, 0, 0)
+    assert found("ntu-1", modalities=("skeleton", "video"))[0] == (3, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +66,31 @@ def test_text_is_read_as_an_array_or_refused() -> None:
 def test_unknown_names_and_other_modalities_are_told() -> None:
     with pytest.raises(UnknownName, match="mulitbench"):
         import_array([[0, 0, 0]], convention="mulitbench", modalities=TASK_ORDER)
-    with pytest.raises(BadSpec, match="skeleton and rgb"):
+    with pytest.raises(BadSpec, match="skeleton and video"):
         found("ntu-4", modalities=TASK_ORDER)
     with pytest.raises(UnknownName, match="ntu-9"):
         found("ntu-9", modalities=TASK_ORDER)
+
+
+def test_an_array_is_read_in_the_order_of_the_task_unless_a_convention_is_named() -> None:
+    assert read_array("[[2,4,1]]", convention=None, modalities=TASK_ORDER) == ((2, 4, 1),)
+    assert read_array("[[2,4,1]]", convention="task", modalities=TASK_ORDER) == ((2, 4, 1),)
+    assert read_array("[[4,2,1]]", convention="avmnist", modalities=TASK_ORDER) == ((2, 4, 1),)
+    assert read_array("[[0,1,2,0]]", convention="task", modalities=("a", "b", "c")) == ((0, 1, 2, 0),)
+
+
+def test_a_published_array_is_read_by_name_in_its_own_convention() -> None:
+    assert read_array("avmnist-1", convention=None, modalities=TASK_ORDER) == ((2, 3, 0),)
+    assert read_array("avmnist-1", convention="avmnist", modalities=TASK_ORDER) == ((2, 3, 0),)
+    with pytest.raises(BadSpec, match="published with the columns of avmnist, not of task"):
+        read_array("avmnist-1", convention="task", modalities=TASK_ORDER)
+
+
+def test_a_network_is_written_in_every_convention_that_fuses_its_modalities() -> None:
+    assert export_arrays(((2, 4, 1),), modalities=TASK_ORDER) == {
+        "task": [[2, 4, 1]],
+        "avmnist": [[4, 2, 1]],
+        "multibench": [[2, 4, 1]],
+    }
+    assert export_arrays(((3, 0, 0),), modalities=("skeleton", "video")) == {"task": [[3, 0, 0]], "ntu": [[3, 0, 0]]}
+    assert export_arrays(((3, 0, 0),), modalities=("image", "text")) == {"task": [[3, 0, 0]]}
