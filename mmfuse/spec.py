@@ -16,7 +16,7 @@ from mmfuse.backbones import BackboneChoice
 from mmfuse.errors import BadSpec, unknown_name
 from mmfuse.options import Options, merge, parse_assignments, parse_options
 from mmfuse.registry import DATASETS, MODELS, SEARCHES, Registry
-from mmfuse.task import Task
+from mmfuse.task import Task, TaskKind
 
 
 class FitOptions(Options):
@@ -30,8 +30,9 @@ class FitOptions(Options):
     """Adam's step size (M2-Mixer on MIMIC-III: 1e-3; on AV-MNIST it publishes 1e-2)."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """L2 term of Adam; M2-Mixer uses none."""
-    schedule: Literal["plateau", "cosine", "restarts", "constant"] = "plateau"
-    """Learning-rate schedule; M2-Mixer and MixMAS lower it on a plateau of the validation loss, MFAS restarts."""
+    schedule: Literal["plateau", "cosine", "restarts", "warmup", "constant"] = "plateau"
+    """Learning-rate schedule; M2-Mixer and MixMAS lower it on a plateau of the validation loss, MFAS restarts, FuseMix
+    warms up and then follows a cosine."""
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Factor of the plateau schedule (both papers: 0.1)."""
     plateau_patience: Annotated[int, Field(ge=0)] = 5
@@ -40,8 +41,10 @@ class FitOptions(Options):
     """Epochs of the first cycle of the restarts schedule (MFAS: 5)."""
     cycle_factor: Annotated[float, Field(ge=1)] = 2.0
     """Each further cycle of the restarts schedule is this much longer (MFAS: 2)."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 100
+    """Optimiser steps in which the warmup schedule rises from the lowest step size (FuseMix: 100)."""
     minimum_rate: Annotated[float, Field(ge=0)] = 1e-6
-    """Step size that each cycle of the restarts schedule falls to (MFAS: 1e-6)."""
+    """Step size that the restarts and warmup schedules fall to (MFAS and FuseMix: 1e-6)."""
     fusion_epochs: Annotated[int, Field(ge=0)] = 10
     """Epochs in which only the fusion of pretrained backbones trains, on cached taps, before all does (MFAS: 1)."""
     early_stopping: Annotated[int, Field(ge=1)] | None = 10
@@ -90,7 +93,7 @@ class PretrainOptions(FitOptions):
     """Samples per optimiser step (the AV-MNIST code: 128)."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     """Adam's largest step size (the AV-MNIST code: gradient descent at 0.1)."""
-    schedule: Literal["plateau", "cosine", "restarts", "constant"] = "cosine"
+    schedule: Literal["plateau", "cosine", "restarts", "warmup", "constant"] = "cosine"
     """Learning-rate schedule (the AV-MNIST code: constant)."""
     early_stopping: Annotated[int, Field(ge=1)] | None = None
     """Epochs without a better validation score before pretraining ends; null: never."""
@@ -128,6 +131,9 @@ class TapOptions(Options):
     final_dropout: Annotated[float, Field(ge=0, lt=1)] | None = 0.4
     """Dropout of the found fusion when it is trained in full (MFAS: 0.4); null keeps that of the search."""
 
+
+SUPERVISED: frozenset[TaskKind] = frozenset({"multiclass", "multilabel", "regression"})
+"""Kinds of tasks that models and searches are for, unless their files declare others as ``KINDS``."""
 
 CHOICE_STAGE = "choice"
 """Stage of candidates that a search over taps compares for the last time: scored on rows that nothing was fitted to."""
@@ -259,6 +265,7 @@ def resolve_search(
     declaration = SEARCHES.declaration(search)
     values, data, fit = _settle(SEARCHES, search, preset, settings)
     options = parse_options(declaration.Options, values, what=f"search {search}")
+    _check_kind(declaration, task_of(dataset), what=f"search {search}")
     check = getattr(declaration, "check", None)
     if check is not None:
         check(task_of(dataset), options)
@@ -294,6 +301,7 @@ def resolve_train(
     values, data, fit = _settle(MODELS, family, preset, settings)
     base = merge(_defaults(declaration.Params), params or {})
     resolved = parse_options(declaration.Params, merge(base, values), what=f"model {family}")
+    _check_kind(declaration, task_of(dataset), what=f"model {family}")
     check = getattr(declaration, "check", None)
     if check is not None:
         check(resolved, task_of(dataset))
@@ -302,11 +310,16 @@ def resolve_train(
         dataset=dataset,
         data=resolve_data(dataset, data),
         params=resolved.model_dump(mode="json"),
-        fit=parse_options(FitOptions, fit, what="fit"),
+        fit=parse_options(FitOptions, merge(usual_fit(family), fit), what="fit"),
         seed=seed,
         test=test,
         source=source,
     )
+
+
+def usual_fit(family: str) -> dict[str, Any]:
+    """Training options that a family's file declares as ``FIT`` where it wants others than the usual ones."""
+    return dict(getattr(MODELS.declaration(family), "FIT", {}))
 
 
 def resolve_data(dataset: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -320,6 +333,15 @@ def task_of(dataset: str) -> Task:
     """The dataset's task, without loading data."""
     task: Task = DATASETS.declaration(dataset).TASK
     return task
+
+
+def _check_kind(declaration: Any, task: Task, *, what: str) -> None:
+    kinds: frozenset[TaskKind] = getattr(declaration, "KINDS", SUPERVISED)
+    if task.kind not in kinds:
+        raise BadSpec(
+            f"{what}: {task.name} is a {task.kind} task, and this is for {' and '.join(sorted(kinds))}",
+            "mmfuse data ls; mmfuse zoo models",
+        )
 
 
 def _defaults(model: type[Options]) -> dict[str, Any]:

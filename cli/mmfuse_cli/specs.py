@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from mmfuse.encoding import CHECKPOINT, EncoderChoice, options_of
 from mmfuse.errors import BadSpec, UnknownName
 from mmfuse.registry import DATASETS, ENCODERS, MODELS, SEARCHES, Registry
-from mmfuse.spec import EvalSpec, ExtractSpec, FitOptions, SearchSpec, TrainSpec, resolve_search
+from mmfuse.spec import EvalSpec, ExtractSpec, FitOptions, SearchSpec, TrainSpec, resolve_search, usual_fit
 from mmfuse_cli.declared import options_model
 
 Spec: TypeAlias = SearchSpec | TrainSpec | EvalSpec | ExtractSpec
@@ -53,7 +53,8 @@ def command_of(spec: Spec) -> str:
     if isinstance(spec, SearchSpec):
         words, settings = ["search", spec.search], _search_settings(spec)
     else:
-        own, fit = _changed(spec.params, MODELS, spec.family), _difference(_dump(spec.fit), _dump(FitOptions()))
+        own = _changed(spec.params, MODELS, spec.family)
+        fit = _difference(_dump(spec.fit), _dump(FitOptions(**usual_fit(spec.family))))
         data = _changed(spec.data, DATASETS, spec.dataset)
         words, settings = ["train", spec.family], [*_set(own), *_set(data, "data."), *_set(fit, "fit.")]
     return shlex.join(["mmfuse", *words, "--dataset", spec.dataset, *_switches(spec), *settings])

@@ -23,6 +23,7 @@ from mmfuse.models.tap_layout import TapLayout
 from mmfuse.options import Options
 from mmfuse.task import Task
 
+TRAINER = "two_stage"
 ACTIVATIONS = 3
 
 

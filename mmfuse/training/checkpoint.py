@@ -21,6 +21,7 @@ from mmfuse import __version__
 from mmfuse.architecture import Architecture
 from mmfuse.batch import Splits
 from mmfuse.errors import CheckpointMismatch, DataInvalid, DataMissing, StoreError
+from mmfuse.latents import LatentSplits
 from mmfuse.models.assemble import build_model
 from mmfuse.task import Modality, Task
 
@@ -140,7 +141,7 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
         ) from error
 
 
-def check_data(checkpoint: Checkpoint, splits: Splits) -> None:
+def check_data(checkpoint: Checkpoint, splits: Splits | LatentSplits) -> None:
     """See that ``checkpoint`` was trained on the data in ``splits``.
 
     Raises:

@@ -1,8 +1,9 @@
 """A full training as a state that steps and epochs move forward, and that can be saved and taken up at any of them.
 
-Nothing here knows Lightning: `mmfuse.training.module` drives it. Everything that matters for the next step is either a
-function of the position (data order, randomness, cosine schedule) or in the checkpoint, so a training that was killed
-at any moment ends, on the CPU, with the weights of one that never was.
+Nothing here knows Lightning: `mmfuse.training.module` drives it. Nor does it know what is trained on what: that is the
+`Method`'s, of which `mmfuse.training.supervised` is the usual one. Everything that matters for the next step is either
+a function of the position (data order, randomness, cosine schedule) or in the checkpoint, so a training that was
+killed at any moment ends, on the CPU, with the weights of one that never was.
 
 After each epoch the model is scored on the whole validation split; with several ranks each does so for itself, so that
 they decide alike without talking.
@@ -12,10 +13,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -24,15 +25,13 @@ from torch.optim import Optimizer
 from mmfuse.architecture import Architecture
 from mmfuse.batch import Splits
 from mmfuse.errors import CheckpointMismatch, Diverged, Stopped
+from mmfuse.latents import LatentSplits
 from mmfuse.report import NullReporter, Reporter
 from mmfuse.spec import FitOptions
 from mmfuse.training.checkpoint import Checkpoint, TrainingState, check_data, load_weights, save_checkpoint
-from mmfuse.training.losses import objective
-from mmfuse.training.optimiser import Schedule, make_optimiser, make_schedule
+from mmfuse.training.optimiser import Schedule, make_schedule
 from mmfuse.training.progress import Best, Position, Standing
 from mmfuse.training.recorder import LossRecorder
-from mmfuse.training.resident import ResidentLoader, steps_per_epoch
-from mmfuse.training.scoring import score
 from mmfuse.training.seeding import seed_step
 
 
@@ -41,12 +40,35 @@ class Plan:
     """What is to be trained, on what, how, and where the results go; the same for every attempt of a run."""
 
     architecture: Architecture
-    splits: Splits
+    splits: Splits | LatentSplits
     options: FitOptions
     seed: int
     last: Path
     best: Path
     provenance: Mapping[str, Any]
+
+
+class Method(Protocol):
+    """What is cut into batches, what a batch's loss is, and how a validation is scored."""
+
+    steps_per_epoch: int
+    """Known after `begin`."""
+
+    def begin(self, model: nn.Module, device: torch.device, *, rank: int, ranks: int) -> Optimizer:
+        """Bring the data to ``device``, where ``model`` lies already, and make the optimiser."""
+
+    def batches(self, position: Callable[[], Position]) -> Iterable[Any]:
+        """Whose iterators give the rest of the epoch in which training stands when they are begun."""
+
+    def loss(self, batch: Any) -> Tensor:
+        """The loss of ``batch``, with its graph; the step's randomness is seeded."""
+
+    def score(self, should_stop: Callable[[], bool]) -> dict[str, float]:
+        """Every metric on the validation split by bare name, ``loss`` among them.
+
+        Raises:
+            Stopped: once ``should_stop`` says so.
+        """
 
 
 class FullTraining:
@@ -56,9 +78,12 @@ class FullTraining:
     schedule: Schedule
     recorder: LossRecorder
 
-    def __init__(self, model: nn.Module, plan: Plan, *, reporter: Reporter, should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self, model: nn.Module, plan: Plan, method: Method, *, reporter: Reporter, should_stop: Callable[[], bool]
+    ) -> None:
         self.model = model
         self.plan = plan
+        self.method = method
         self.reporter = reporter
         self.should_stop = should_stop
         self.position = Position()
@@ -95,15 +120,10 @@ class FullTraining:
         """Make optimiser, schedule and resident data on ``device``, as one of ``ranks`` processes."""
         options = self.plan.options
         self.device, self.rank, self.ranks = device, rank, ranks
-        self.splits = self.plan.splits.to(device)
         if rank > 0:
             self.reporter = NullReporter()
-        # The fused kernel unscales 16-bit gradients by itself and so cannot be combined with clipping them.
-        fused = not (options.precision == "16-mixed" and options.gradient_clip is not None)
-        self.optimiser = make_optimiser(
-            self.model, learning_rate=options.learning_rate, weight_decay=options.weight_decay, fused=fused
-        )
-        steps = options.epochs * self._steps_per_epoch()
+        self.optimiser = self.method.begin(self.model, device, rank=rank, ranks=ranks)
+        steps = options.epochs * self.method.steps_per_epoch
         self.schedule = make_schedule(options, self.optimiser, steps=steps)
         self.recorder = LossRecorder(self.reporter, total=steps, epochs=options.epochs)
         if self.resumed is not None:
@@ -113,33 +133,26 @@ class FullTraining:
         self._began = time.monotonic() - self.seconds
         return self.optimiser
 
-    def loader(self) -> ResidentLoader:
+    def loader(self) -> Iterable[Any]:
         """The training batches from the present position on."""
-        return ResidentLoader(
-            self.splits.train,
-            batch_size=self.plan.options.batch_size,
-            seed=self.plan.seed,
-            position=lambda: (self.position.epoch, self.position.batch),
-            rank=self.rank,
-            ranks=self.ranks,
-        )
+        return self.method.batches(lambda: self.position)
 
     def step_loss(self, batch: Any) -> Tensor:
         """The loss of the next optimiser step, with its graph."""
         step = self.position.step
         seed_step(self.plan.seed, step, device=self.device, rank=self.rank)
         self.schedule.before_step(step)
-        return objective(self.model, batch)
+        return self.method.loss(batch)
 
-    def after_step(self, loss: Tensor) -> None:
-        """An optimiser step was taken; ``loss`` is detached.
+    def after_step(self, loss: Tensor, **beside: Tensor) -> None:
+        """An optimiser step was taken; ``loss`` and whatever is reported ``beside`` it are detached scalars.
 
         Raises:
             Diverged: when one of the latest losses is no number.
             Stopped: once a stop was asked for; the checkpoint is then on disk.
         """
         self.position = self.position.after_step()
-        self.recorder.add(loss, step=self.position.step, epoch=self.position.epoch + 1)
+        self.recorder.add({"loss": loss, **beside}, step=self.position.step, epoch=self.position.epoch + 1)
         every = self.plan.options.checkpoint_every
         if self.should_stop():
             self._stop()
@@ -173,7 +186,7 @@ class FullTraining:
     def _validate(self) -> Best:
         task, step = self.plan.splits.task, self.position.step
         try:
-            values = score(self.model, self.splits.val, task, should_stop=self.should_stop)
+            values = self.method.score(self.should_stop)
         except Stopped:
             self._stop()
             raise
@@ -228,9 +241,6 @@ class FullTraining:
 
     def _drain(self) -> None:
         self.recorder.drain(step=self.position.step, epoch=self.position.epoch + 1)
-
-    def _steps_per_epoch(self) -> int:
-        return steps_per_epoch(len(self.splits.train), batch_size=self.plan.options.batch_size, ranks=self.ranks)
 
     def _check_same(self, checkpoint: Checkpoint) -> TrainingState:
         state, plan = checkpoint.training, self.plan

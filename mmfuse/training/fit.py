@@ -19,6 +19,7 @@ from mmfuse.spec import FitOptions
 from mmfuse.training.checkpoint import load_checkpoint
 from mmfuse.training.engine import FullTraining, Plan
 from mmfuse.training.seeding import derive_seed, seeded
+from mmfuse.training.supervised import Supervised
 
 
 @dataclass(frozen=True)
@@ -102,17 +103,17 @@ def fit_model(
     """
     if options.precision == "16-mixed" and device.type == "cpu":
         raise BadSpec("precision 16-mixed needs a GPU", "--set fit.precision=bf16-mixed works on a CPU")
-    checkpoints = folder / "checkpoints"
     plan = Plan(
         architecture=architecture,
         splits=splits,
         options=options,
         seed=seed,
-        last=checkpoints / "last.ckpt",
-        best=checkpoints / "best.ckpt",
+        last=folder / "checkpoints" / "last.ckpt",
+        best=folder / "checkpoints" / "best.ckpt",
         provenance=provenance,
     )
-    work = FullTraining(model, plan, reporter=reporter, should_stop=should_stop)
+    method = Supervised(splits, options, seed=seed)
+    work = FullTraining(model, plan, method, reporter=reporter, should_stop=should_stop)
     if plan.last.exists():
         work.resume(load_checkpoint(plan.last))
     reporter.resumed(work.position.step)
@@ -121,11 +122,11 @@ def fit_model(
         from mmfuse.training.module import train
 
         train(work, device=device, devices=devices, strategy=strategy)
-    return _result(plan)
+    return result_of(plan)
 
 
-def _result(plan: Plan) -> FitResult:
-    """Read from the files, so that it is the same whichever process trained."""
+def result_of(plan: Plan) -> FitResult:
+    """What came of ``plan``, read from the files, so that it is the same whichever process trained."""
     last = load_checkpoint(plan.last)
     state = last.training
     if state is None or state.best is None:

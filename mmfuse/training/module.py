@@ -11,7 +11,7 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,6 @@ from torch.optim import Optimizer
 
 from mmfuse.batch import Batch
 from mmfuse.training.engine import FullTraining
-from mmfuse.training.resident import ResidentLoader
 
 
 def train(work: FullTraining, *, device: torch.device, devices: int, strategy: str) -> None:
@@ -67,7 +66,7 @@ class _Module(LightningModule):
         """Everything that depends on the device is made here: Lightning has just moved the model there."""
         return self.work.begin(self.device, rank=self.trainer.global_rank, ranks=self.trainer.world_size)
 
-    def train_dataloader(self) -> ResidentLoader:
+    def train_dataloader(self) -> Iterable[Any]:
         """Batches from the present position on."""
         return self.work.loader()
 

@@ -1,4 +1,4 @@
-"""The one optimiser of the project, and how its step size changes.
+"""The optimisers of the project, and how their step size changes.
 
 Adam, as MixMAS (arXiv 2412.18437) and M2-Mixer use it. The fused kernel makes one pass over all parameters, which is
 what a small model's step mostly costs; full training and search trials share it, so their weights agree bit for bit.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from mmfuse.errors import BadSpec
@@ -30,6 +30,16 @@ def make_optimiser(
     if not trainable:
         raise BadSpec("the model has no parameter to train", "thaw a part of it, or only evaluate it")
     return Adam(trainable, lr=learning_rate, weight_decay=weight_decay, fused=fused)
+
+
+def make_adamw(model: nn.Module, *, learning_rate: float, weight_decay: float) -> Optimizer:
+    """AdamW, fused, that lets only matrices decay: no biases, norms or scalars (FuseMix, arXiv 2312.10144)."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [parameter for parameter in trainable if parameter.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in trainable if parameter.ndim < 2], "weight_decay": 0.0},
+    ]
+    return AdamW(groups, lr=learning_rate, fused=True)
 
 
 class Schedule(Protocol):
@@ -54,6 +64,8 @@ def make_schedule(options: FitOptions, optimiser: Optimizer, *, steps: int) -> S
         return Plateau(optimiser, factor=options.plateau_factor, patience=options.plateau_patience)
     if options.schedule == "cosine":
         return Cosine(optimiser, learning_rate=options.learning_rate, steps=steps)
+    if options.schedule == "warmup":
+        return Warmup(optimiser, options, steps=steps)
     if options.schedule == "restarts":
         cycles = Cycles(
             highest=options.learning_rate,
@@ -95,6 +107,41 @@ class Cosine:
         """Set the step size of ``step``."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate * (1 + math.cos(math.pi * step / self.steps)) / 2
+
+    def after_epoch(self, val_loss: float) -> None:
+        """Nothing changes."""
+
+    def state(self) -> dict[str, Any]:
+        """Nothing is remembered."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Nothing was remembered."""
+
+
+class Warmup:
+    """A straight line up from the lowest step size to ``learning_rate``, then half a cosine down to the lowest again.
+
+    A function of the step, so nothing is remembered. FuseMix's release (arXiv 2312.10144) warms up inside the first
+    epoch only and changes the step size once an epoch after that; where an epoch is a few steps, that is a jump.
+    """
+
+    def __init__(self, optimiser: Optimizer, options: FitOptions, *, steps: int) -> None:
+        self.optimiser = optimiser
+        self.options = options
+        self.steps = steps
+
+    def rate(self, step: int) -> float:
+        """The step size of optimiser step ``step`` (from 0)."""
+        low, high, rise = self.options.minimum_rate, self.options.learning_rate, self.options.warmup_steps
+        if step < rise:
+            return low + (high - low) * step / rise
+        return low + (high - low) * (1 + math.cos(math.pi * (step - rise) / max(1, self.steps - rise))) / 2
+
+    def before_step(self, step: int) -> None:
+        """Set the step size of ``step``."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate(step)
 
     def after_epoch(self, val_loss: float) -> None:
         """Nothing changes."""

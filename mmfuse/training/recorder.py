@@ -7,6 +7,7 @@ at. So a loss that is no number is noticed within a moment, and always before a 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -24,16 +25,16 @@ class LossRecorder:
         self.reporter = reporter
         self.total = total
         self.epochs = epochs
-        self._pending: list[Tensor] = []
+        self._pending: list[Mapping[str, Tensor]] = []
         self._due = time.monotonic() + DRAIN_SECONDS
 
-    def add(self, loss: Tensor, *, step: int, epoch: int) -> None:
-        """Note the loss (detached) of optimiser step ``step`` in ``epoch``, both counted from 1.
+    def add(self, values: Mapping[str, Tensor], *, step: int, epoch: int) -> None:
+        """Note ``loss`` and others (detached) of optimiser step ``step`` in ``epoch``, both counted from 1.
 
         Raises:
             Diverged: as `drain`, now and then.
         """
-        self._pending.append(loss)
+        self._pending.append(values)
         if time.monotonic() >= self._due:
             self.drain(step=step, epoch=epoch)
 
@@ -46,10 +47,13 @@ class LossRecorder:
         self._due = time.monotonic() + DRAIN_SECONDS
         if not self._pending:
             return
-        losses = torch.stack(self._pending).tolist()
+        names = list(self._pending[0])
+        flat = torch.stack([values[name] for values in self._pending for name in names])
+        rows = flat.reshape(-1, len(names)).tolist()
         self._pending.clear()
-        first = step - len(losses)
-        for number, loss in enumerate(losses, start=first + 1):
-            self.reporter.metrics({"train/loss": loss}, step=number, epoch=epoch)
+        first = step - len(rows)
+        for number, row in enumerate(rows, start=first + 1):
+            values = {f"train/{name}": value for name, value in zip(names, row, strict=True)}
+            self.reporter.metrics(values, step=number, epoch=epoch)
         self.reporter.progress(step, self.total, what=f"train/epoch {epoch} of {self.epochs}")
-        check_finite(losses, first_step=first)
+        check_finite([row[names.index("loss")] for row in rows], first_step=first)

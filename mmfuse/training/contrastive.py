@@ -1,0 +1,250 @@
+"""Training of FuseMix: a method of the engine, on latents that lie where the work is done.
+
+No data loader: an epoch is one permutation of the pair table, a batch an index selection per modality, blending part of
+the first kernel that touches it. Nothing asks the device for a number between two reports. Adapters see a chunk of the
+batch at a time, the loss sees all of it; order, blends, noise and dropout are functions of (seed, epoch) and (seed,
+step), so a training that was killed ends as it would have anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mmfuse.architecture import Architecture
+from mmfuse.errors import BadSpec, DataInvalid
+from mmfuse.latents import LatentBatch, LatentPairs, LatentReader, LatentSplits, ResidentReader
+from mmfuse.models.assemble import build_model
+from mmfuse.models.contrastive import dense_groups
+from mmfuse.models.fusemix import FuseMix, Params
+from mmfuse.models.mixing import Blend, alpha_at, blend_halves, blend_permuted, unblended
+from mmfuse.report import Reporter
+from mmfuse.spec import FitOptions
+from mmfuse.training.checkpoint import load_checkpoint
+from mmfuse.training.collapse import alarms, diagnose
+from mmfuse.training.embedding import embed_pairs
+from mmfuse.training.engine import FullTraining, Plan
+from mmfuse.training.fit import FitResult, result_of
+from mmfuse.training.gradient_cache import cached_backward
+from mmfuse.training.optimiser import make_adamw
+from mmfuse.training.progress import Position
+from mmfuse.training.seeding import derive_seed, seed_step, seeded
+
+
+def fit_contrastive(
+    architecture: Architecture,
+    splits: LatentSplits,
+    options: FitOptions,
+    *,
+    seed: int,
+    device: torch.device,
+    folder: Path,
+    reporter: Reporter,
+    should_stop: Callable[[], bool],
+    provenance: Mapping[str, Any],
+) -> FitResult:
+    """Train an architecture of family fusemix on pairs of latents, or go on where an earlier attempt was.
+
+    A batch larger than the data is made as small as the data, and noted.
+
+    Raises:
+        Stopped, Diverged, CheckpointMismatch, StoreError: as `mmfuse.training.fit.fit_model`.
+        DataInvalid: when latents are damaged, or there are too few pairs to tell apart.
+        BadSpec: when the precision is none that this training knows.
+    """
+    if options.precision == "16-mixed":
+        raise BadSpec("FuseMix trains in 32-true or bf16-mixed, not in 16-mixed", "--set fit.precision=bf16-mixed")
+    for pairs in (splits.train, splits.val):
+        pairs.check()
+    with seeded(derive_seed(seed, "weights")):
+        model = cast(FuseMix, build_model(architecture, splits.task))
+    plan = Plan(
+        architecture=architecture,
+        splits=splits,
+        options=options,
+        seed=seed,
+        last=folder / "checkpoints" / "last.ckpt",
+        best=folder / "checkpoints" / "best.ckpt",
+        provenance={**provenance, "encoders": dict(splits.encoders)},
+    )
+    method = Contrastive(splits, model.params, options, seed=seed, reporter=reporter)
+    work = FullTraining(model, plan, method, reporter=reporter, should_stop=should_stop)
+    if plan.last.exists():
+        work.resume(load_checkpoint(plan.last))
+    reporter.resumed(work.position.step)
+    if not work.done:
+        with _matrix_products(options.precision):
+            _drive(work, device)
+    return result_of(plan)
+
+
+def _drive(work: FullTraining, device: torch.device) -> None:
+    """Step after step until ``work`` is done."""
+    model = cast(FuseMix, work.model.to(device))
+    optimiser = work.begin(device)
+    clip = work.plan.options.gradient_clip
+    while not work.done:
+        for batch in work.loader():
+            optimiser.zero_grad(set_to_none=True)
+            loss = work.step_loss(batch)
+            if clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimiser.step()
+            work.after_step(loss, temperature=model.temperature.detach().clone())
+        work.end_epoch()
+
+
+class Contrastive:
+    """A `mmfuse.training.engine.Method` whose `loss` has handed out the gradients already."""
+
+    steps_per_epoch: int
+
+    def __init__(
+        self, splits: LatentSplits, params: Params, options: FitOptions, *, seed: int, reporter: Reporter
+    ) -> None:
+        self.splits = splits
+        self.params = params
+        self.options = options
+        self.seed = seed
+        self.reporter = reporter
+        self.latest: Tensor | None = None
+        self.told: set[str] = set()
+
+    def begin(self, model: nn.Module, device: torch.device, *, rank: int, ranks: int) -> Optimizer:
+        """AdamW, a reader of the training pairs, and the validation pairs on ``device``."""
+        self.model = cast(FuseMix, model)
+        self.embed = torch.compile(self.model.embed) if self.params.compile else self.model.embed
+        self.device = device
+        self.reader: LatentReader = ResidentReader(self.splits.train, device=device)
+        self.val = self.splits.val.to(device)
+        self.labels = _labels(self.splits.train, self.params.positives, device)
+        count = len(self.splits.train)
+        drawn = 2 if self.params.blend == "halves" else 1
+        self.batch_size = fitting_batch(count, self.options.batch_size, drawn=drawn, label=self.splits.label)
+        self.drawn = drawn * self.batch_size
+        self.steps_per_epoch = count // self.drawn
+        self.reporter.note(
+            "contrastive training",
+            reader=self.reader.mode,
+            pairs=count,
+            batch_size=self.batch_size,
+            asked_batch_size=self.options.batch_size,
+            steps_per_epoch=self.steps_per_epoch,
+        )
+        return make_adamw(model, learning_rate=self.options.learning_rate, weight_decay=self.options.weight_decay)
+
+    def batches(self, position: Callable[[], Position]) -> Iterable[LatentBatch]:
+        """The full batches of the epoch; the few pairs left over are other ones in each epoch."""
+        self.position = position
+        return _Epoch(self, position)
+
+    def loss(self, batch: LatentBatch) -> Tensor:
+        """The batch's loss, detached: its gradient has been added to the parameters'."""
+        self.model.clamp_temperature()
+        step = self.position().step
+        blend = self._blend(batch)
+        groups = dense_groups(blend.keys(self.labels.index_select(0, batch.index))) if self.labels is not None else None
+        size = self.params.chunk or len(blend)
+        parts = [partial(self._embed, blend, start, size, step) for start in range(0, len(blend), size)]
+        self.latest = cached_backward(parts, partial(self.model.contrast, groups=groups))
+        return self.latest
+
+    def score(self, should_stop: Callable[[], bool]) -> dict[str, float]:
+        """Retrieval, the loss over all validation pairs, and what the embeddings look like."""
+        embedded = embed_pairs(self.model, self.val, device=self.device, should_stop=should_stop)
+        partners = embedded.partners
+        figures = diagnose(partners)
+        groups = dense_groups(embedded.classes) if embedded.classes is not None else None
+        with torch.no_grad():
+            loss = float(self.model.contrast(partners, groups=groups))
+        self._warn(figures)
+        return {**embedded.metrics(), **figures, "loss": loss}
+
+    def _blend(self, batch: LatentBatch) -> Blend:
+        params = self.params
+        if params.blend == "none":
+            blend = unblended(batch)
+        else:
+            progress = self.position().epoch / self.options.epochs
+            last = params.alpha if params.last_alpha is None else params.last_alpha
+            alpha = alpha_at(progress, first=params.alpha, last=last, curve=params.alpha_curve)
+            make = blend_halves if params.blend == "halves" else blend_permuted
+            blend = make(batch, alpha=alpha, each=params.share_per == "pair")
+        return blend.with_noise(params.noise)
+
+    def _embed(self, blend: Blend, start: int, size: int, step: int) -> Mapping[str, Tensor]:
+        """One chunk's embeddings; its noise and dropout are the same each time."""
+        seed_step(derive_seed(self.seed, "chunk", start), step, device=self.device)
+        latents = blend.part(start, min(start + size, len(blend)))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16-mixed"):
+            return self.embed(latents)
+
+    def _warn(self, figures: Mapping[str, float]) -> None:
+        """Note what looks wrong, once each."""
+        found = alarms(
+            figures,
+            temperature=float(self.model.temperature),
+            limits=self.params.temperature_range,
+            loss=float(self.latest) if self.latest is not None else None,
+            batch=self.batch_size,
+        )
+        for name in found.keys() - self.told:
+            self.reporter.note("collapse alarm", alarm=name, sentence=found[name], epoch=self.position().epoch + 1)
+        self.told |= found.keys()
+
+
+class _Epoch:
+    """Asks where training stands when it is iterated, not before."""
+
+    def __init__(self, method: Contrastive, position: Callable[[], Position]) -> None:
+        self.method = method
+        self.position = position
+
+    def __iter__(self) -> Iterator[LatentBatch]:
+        method, position = self.method, self.position()
+        order = method.reader.order(derive_seed(method.seed, "epoch", position.epoch))
+        taken = order[position.batch * method.drawn : method.steps_per_epoch * method.drawn]
+        yield from method.reader.read(taken, size=method.drawn)
+
+
+def fitting_batch(count: int, wanted: int, *, drawn: int, label: str) -> int:
+    """The batch size ``wanted``, or as many as ``count`` pairs give where ``drawn`` of them make one.
+
+    Raises:
+        DataInvalid: when not even two come together: nothing could be told from anything.
+    """
+    most = count // drawn
+    if most < 2:
+        raise DataInvalid(
+            f"{label} has {count} training pairs, and contrasting takes at least {2 * drawn}",
+            "extract more pairs" if count < 2 else "add pairs, or take --set blend=permutation",
+        )
+    return min(wanted, most)
+
+
+def _labels(pairs: LatentPairs, positives: str, device: torch.device) -> Tensor | None:
+    """By pair (P,) the number that positives share; None where each pair is its own only positive."""
+    if positives == "class" and pairs.classes is None:
+        raise BadSpec(f"{pairs.label} has no classes, so none can be positives", "--set positives=pair")
+    if pairs.classes is not None and positives in ("auto", "class"):
+        return pairs.classes.to(device)
+    return pairs.pairs[:, 0].long().to(device) if positives == "item" else None
+
+
+@contextmanager
+def _matrix_products(precision: str) -> Iterator[None]:
+    """Let 32-bit products use tensor cores where 16-bit adapters have given precision away already."""
+    before = torch.get_float32_matmul_precision()
+    if precision != "32-true":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
