@@ -169,13 +169,13 @@ def resolve_extract(
         size=size,
         options=options.model_dump(mode="json"),
         storage=storage,
-        class_paired=_paired_by_class(source) if class_paired is None else class_paired,
+        class_paired=paired_by_class(source) if class_paired is None else class_paired,
         output=output,
         source=run,
     )
 
 
-def _paired_by_class(source: str) -> bool:
+def paired_by_class(source: str) -> bool:
     """Whether the dataset declares (``PAIRED_BY = "class"``) that its pairs share nothing but their class."""
     return source in DATASETS.names() and getattr(DATASETS.declaration(source), "PAIRED_BY", "instance") == "class"
 
