@@ -195,6 +195,12 @@ class EvalSpec(_Spec):
     """Path of the checkpoint file."""
     split: Literal["train", "val", "test"] = "test"
     """What it is measured on."""
+    measure: Literal["checkpoint", "retrieval"] = "checkpoint"
+    """What is measured: the task's metrics, or retrieval with intervals."""
+    draws: Annotated[int, Field(ge=1)] = 10_000
+    """Resamples behind the intervals of retrieval."""
+    against: str = ""
+    """Path of another checkpoint, whose retrieval is compared query by query."""
     source: str = ""
     """Run the checkpoint belongs to, if any."""
 
