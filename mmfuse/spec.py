@@ -320,7 +320,7 @@ def _check_kind(declaration: Any, task: Task, *, what: str) -> None:
     kinds: frozenset[TaskKind] = getattr(declaration, "KINDS", SUPERVISED)
     if task.kind not in kinds:
         raise BadSpec(
-            f"{what}: {task.name} is a {task.kind} task, and this is for {' and '.join(sorted(kinds))}",
+            f"{what}: {task.name} is a {task.kind} task, and this is for {' or '.join(sorted(kinds))}",
             "mmfuse data ls; mmfuse zoo models",
         )
 

@@ -82,13 +82,14 @@ def _entry(registry: Registry, name: str) -> dict[str, Any]:
 
 
 def _show_one(kind: Kind, name: str, *, json: bool) -> None:
-    from mmfuse.spec import FitOptions
+    from mmfuse.spec import FitOptions, usual_fit
     from mmfuse_cli.declared import declared_options, options_model
 
     declaration = _registry(kind).declaration(name)
     options = [vars(option) for option in declared_options(options_model(declaration))]
     if kind in (Kind.MODELS, Kind.SEARCHES):
-        options += [vars(option) | {"key": f"fit.{option.key}"} for option in declared_options(FitOptions)]
+        usual = usual_fit(name) if kind is Kind.MODELS else {}
+        options += [vars(option) for option in declared_options(FitOptions, prefix="fit.", usual=usual)]
     presets = dict(getattr(declaration, "PRESETS", {}))
     if json:
         out_json(
@@ -110,7 +111,8 @@ def _facts(declaration: ModuleType) -> list[str]:
     task = getattr(declaration, "TASK", None)
     if task is not None:
         shapes = ", ".join(f"{modality.name} {'x'.join(map(str, modality.shape))}" for modality in task.modalities)
-        facts.append(f"task: {task.kind}, {task.outputs} outputs, {shapes}; score: {task.metric}")
+        outputs = f"{task.outputs} outputs, " if task.outputs else ""
+        facts.append(f"task: {task.kind}, {outputs}{shapes}; score: {task.metric}")
     if hasattr(declaration, "ACCEPTS"):
         facts.append(f"accepts: {', '.join(sorted(declaration.ACCEPTS))}")
     return facts
