@@ -70,27 +70,36 @@ def prepare(root: Path, *, progress: Progress = silent) -> Path:
 def build(
     root: Path,
     *,
-    image: Path,
-    text: Path,
     name: str,
     image_encoder: str,
     text_encoder: str,
-    split: str = "train",
+    train_image: Path,
+    train_text: Path,
+    val_image: Path | None = None,
+    val_text: Path | None = None,
+    test_image: Path | None = None,
+    test_text: Path | None = None,
     progress: Progress = silent,
 ) -> Path:
-    """Import latents in FuseMix's published layout, ``.dpt`` files of one vector per row; gives the folder.
-
-    ``image`` and ``text`` are the two files of one set, whose row i of the one belongs to row i of the other; the
-    encoders are what made them, in words. ``split`` says what the pairs are for.
+    """Import latents in FuseMix's published layout, a ``.dpt`` file per split and modality; gives the folder.
 
     Raises:
-        BadSpec: for a name that is taken, or no split.
-        DataInvalid: when a file holds anything but vectors, or both do not fit together.
+        BadSpec: for a name that is taken, or half a split.
+        DataMissing, DataInvalid: when a file is absent, holds anything but vectors, or does not fit its partner.
     """
-    from mmfuse.data.latents_import import import_dpt
+    from mmfuse.data.latents_import import DptSplit, import_dpt
+    from mmfuse.errors import BadSpec
 
-    given = {"image": (image, image_encoder), "text": (text, text_encoder)}
-    return import_dpt(root / "latents" / name, given, name=name, split=split, progress=progress)
+    given = {"train": (train_image, train_text), "val": (val_image, val_text), "test": (test_image, test_text)}
+    splits = {}
+    for split, (image, text) in given.items():
+        if image is not None and text is not None:
+            splits[split] = DptSplit(image, text)
+        elif image is not None or text is not None:
+            raise BadSpec(f"{split} needs both --{split}-image and --{split}-text")
+    folder = root / "latents" / name
+    import_dpt(folder, splits, name=name, encoders={"image": image_encoder, "text": text_encoder}, progress=progress)
+    return folder
 
 
 def status(root: Path, options: Options | None = None) -> DataStatus:

@@ -150,6 +150,12 @@ def common_modalities(together: Sequence[Joined]) -> tuple[str, ...]:
 
 
 def check_encoders(together: Sequence[Joined], names: tuple[str, ...]) -> None:
+    labelled = {bool(each.table.labels): each.table.name for each in together}
+    if len(labelled) > 1:
+        raise DataInvalid(
+            f"pairs of {labelled[True]} share only a class and those of {labelled[False]} belong together",
+            "load them apart",
+        )
     for name in names:
         path, first = together[0].columns[name]
         for other in together[1:]:

@@ -43,11 +43,13 @@ def load_latents(
     options: SubsetOptions,
     *,
     evaluation_files: Sequence[Path] = (),
+    stand_in: bool = False,
     progress: Progress = silent,
 ) -> LatentSplits:
     """The splits that ``files`` hold; latents stay mapped from their files unless several tables are put together.
 
-    With ``evaluation_files``, validation and test are theirs alone and ``files`` only train.
+    With ``evaluation_files``, validation and test are theirs alone and ``files`` only train. ``stand_in`` labels them so
+    even if what was encoded does not call itself one.
 
     Raises:
         DataMissing, DataInvalid: when a file is absent, damaged or does not fit the others, or a split has no pair.
@@ -78,7 +80,7 @@ def load_latents(
         outputs=0,
         metric="p1_mean" if classed else "r_mean",
     )
-    stand_in = any(joined.table.stand_in for joined in together)
+    made_up = stand_in or any(joined.table.stand_in for joined in together)
     fingerprint = _fingerprint(name, training, evaluation, options, progress)
 
     def cut(split: str) -> LatentPairs:
@@ -88,8 +90,8 @@ def load_latents(
             latents=latents,
             pairs=torch.from_numpy(pairs),
             fingerprint=fingerprint,
-            label=f"{name} (stand-in)" if stand_in else name,
-            stand_in=stand_in,
+            label=f"{name} (stand-in)" if made_up else name,
+            stand_in=made_up,
             scales=scales,
             encoders={each: encoder_text(together[0], each) for each in names},
             classes=torch.from_numpy(classes) if classed else None,

@@ -1,4 +1,4 @@
-"""The door from datasets of latents to encoders that are trained here; the one place where data asks what lies above it.
+"""The door from datasets of latents to encoders trained here; the one place where data asks what lies above it.
 
 Latents that mmfuse makes itself are made by its own models and training, which are above the datasets. The import is
 inside the function, so nothing of it is loaded before latents are really wanted.
