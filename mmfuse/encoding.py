@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from mmfuse.errors import BadSpec, unknown_name
 from mmfuse.options import Options, parse_assignments, parse_options
@@ -18,6 +18,10 @@ from mmfuse.spec import ExtractSpec
 
 CHECKPOINT = "checkpoint"
 """The family of encoders that mmfuse trained itself."""
+
+
+Given = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+"""A path as it was typed, made independent of the folder it was typed in: a run works in another."""
 
 
 class EncoderOptions(Options):
@@ -30,7 +34,7 @@ class EncoderOptions(Options):
 class PretrainedOptions(EncoderOptions):
     """Encoders of the transformers library."""
 
-    weights: str | None = None
+    weights: Given | None = None
     """Folder with the model's files; null: the published ones, from the local cache or downloaded."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the forward pass (the published extraction: float32)."""
@@ -39,7 +43,7 @@ class PretrainedOptions(EncoderOptions):
 class CollectionOptions(Options):
     """Where a collection lies, and how much of it is taken."""
 
-    folder: Path | None = None
+    folder: Given | None = None
     """Folder with annotation files and media; null: the collection's name below the data root."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Only the first so many annotated media of each split, for quick experiments."""
@@ -165,13 +169,13 @@ def resolve_extract(
         size=size,
         options=options.model_dump(mode="json"),
         storage=storage,
-        class_paired=_paired_by_class(source) if class_paired is None else class_paired,
+        class_paired=paired_by_class(source) if class_paired is None else class_paired,
         output=output,
         source=run,
     )
 
 
-def _paired_by_class(source: str) -> bool:
+def paired_by_class(source: str) -> bool:
     """Whether the dataset declares (``PAIRED_BY = "class"``) that its pairs share nothing but their class."""
     return source in DATASETS.names() and getattr(DATASETS.declaration(source), "PAIRED_BY", "instance") == "class"
 

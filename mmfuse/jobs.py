@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,12 @@ import torch
 from mmfuse import __version__
 from mmfuse.architecture import Architecture
 from mmfuse.batch import Splits
-from mmfuse.errors import CheckpointMismatch, Stopped
-from mmfuse.evaluation.evaluate import evaluate
+from mmfuse.errors import BadSpec, CheckpointMismatch, Stopped
+from mmfuse.evaluation.evaluate import Evaluation, evaluate
+from mmfuse.evaluation.retrieval import RetrievalEvaluation, evaluate_retrieval
+from mmfuse.evaluation.significance import clustered_difference
 from mmfuse.extraction.job import extract_items
+from mmfuse.latents import LatentSplits
 from mmfuse.models.assemble import build_model
 from mmfuse.models.cost import count_macs, count_parameters, measure_latency
 from mmfuse.options import parse_options
@@ -31,7 +33,8 @@ from mmfuse.report import Reporter, TrialRecord
 from mmfuse.search.drive import Outcome, drive
 from mmfuse.spec import CHOICE_STAGE, EvalSpec, ExtractSpec, SearchSpec, TrainSpec
 from mmfuse.training.backbones import BackboneLibrary
-from mmfuse.training.checkpoint import load_checkpoint
+from mmfuse.training.checkpoint import Checkpoint, load_checkpoint
+from mmfuse.training.contrastive import fit_contrastive
 from mmfuse.training.device import choose_device, use_threads
 from mmfuse.training.fit import FitResult, fit
 from mmfuse.training.microbench import MicroBenchmark
@@ -40,6 +43,7 @@ from mmfuse.training.tapbench import TapBenchmark
 from mmfuse.training.two_stage import fit_fusion
 
 Result = dict[str, Any]
+AnySplits = Splits | LatentSplits
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def run(spec: SearchSpec | TrainSpec | EvalSpec | ExtractSpec, workspace: Worksp
     elif isinstance(spec, TrainSpec):
         result = _train(spec.architecture, spec, splits, workspace)
     else:
-        result = _evaluate(Path(spec.checkpoint), spec.split, splits, workspace)
+        result = _measure(spec, splits, workspace)
     return {
         "dataset_label": splits.label,
         "fingerprint": splits.fingerprint,
@@ -92,12 +96,12 @@ def run(spec: SearchSpec | TrainSpec | EvalSpec | ExtractSpec, workspace: Worksp
     }
 
 
-def _load(spec: SearchSpec | TrainSpec | EvalSpec, workspace: Workspace) -> Splits:
+def _load(spec: SearchSpec | TrainSpec | EvalSpec, workspace: Workspace) -> AnySplits:
     if workspace.should_stop():
         raise Stopped
     module = DATASETS.get(spec.dataset)
     options = parse_options(module.Options, spec.data, what=f"dataset {spec.dataset}")
-    splits: Splits = module.load(workspace.data_root, options, progress=workspace.reporter.progress)
+    splits: AnySplits = module.load(workspace.data_root, options, progress=workspace.reporter.progress)
     if workspace.fingerprint is not None and workspace.fingerprint != splits.fingerprint:
         raise CheckpointMismatch(
             f"this run began on data {workspace.fingerprint}, but {splits.label} is now {splits.fingerprint}",
@@ -117,7 +121,8 @@ def _load(spec: SearchSpec | TrainSpec | EvalSpec, workspace: Workspace) -> Spli
     return splits
 
 
-def _search(spec: SearchSpec, splits: Splits, workspace: Workspace) -> Result:
+def _search(spec: SearchSpec, splits: AnySplits, workspace: Workspace) -> Result:
+    assert isinstance(splits, Splits), "no search declares that it is for retrieval"
     module = SEARCHES.get(spec.search)
     options = parse_options(module.Options, spec.options, what=f"search {spec.search}")
     began = time.monotonic()
@@ -228,17 +233,25 @@ def _by_stage(outcome: Outcome) -> dict[str, list[dict[str, Any]]]:
     return stages
 
 
+TRAINERS: dict[str, Callable[..., FitResult]] = {
+    "fit": fit,
+    "two_stage": fit_fusion,
+    "contrastive": fit_contrastive,
+}
+"""How models are trained in full, by the name that a family's file declares as ``TRAINER``."""
+
+
 def _train(
     architecture: Architecture,
     spec: SearchSpec | TrainSpec,
-    splits: Splits,
+    splits: AnySplits,
     workspace: Workspace,
     *,
     warm: dict[str, Any] | None = None,
 ) -> Result:
-    train: Callable[..., FitResult] = partial(fit, warm=warm)
-    if architecture.family == "mfas":
-        train = partial(fit_fusion, data_root=workspace.data_root)
+    family = MODELS.get(architecture.family)
+    train = TRAINERS[getattr(family, "TRAINER", "fit")]
+    special = {"warm": warm, "data_root": workspace.data_root}
     fitted = train(
         architecture,
         splits,
@@ -249,8 +262,9 @@ def _train(
         reporter=workspace.reporter,
         should_stop=workspace.should_stop,
         provenance={"run": workspace.run, "attempt": workspace.attempt, "mmfuse": __version__},
+        **{name: special[name] for name in inspect.signature(train).parameters.keys() & special.keys()},
     )
-    if hasattr(MODELS.get(architecture.family), "tap_widths"):
+    if hasattr(family, "tap_widths"):
         key = BackboneLibrary(workspace.data_root).add(load_checkpoint(fitted.best_checkpoint))
         workspace.reporter.note("backbone kept", weights=key, family=architecture.family)
     result: Result = {
@@ -272,10 +286,44 @@ def _train(
     return result
 
 
-def _evaluate(path: Path, split: str, splits: Splits, workspace: Workspace) -> Result:
+def _measure(spec: EvalSpec, splits: AnySplits, workspace: Workspace) -> Result:
+    """A checkpoint's metrics; of retrieval also intervals and, where asked for, what sets another one apart."""
+    if spec.measure == "checkpoint":
+        return _evaluate(Path(spec.checkpoint), spec.split, splits, workspace)
+    if not isinstance(splits, LatentSplits):
+        raise BadSpec(
+            f"{splits.label} is a {splits.task.kind} task, not pairs of latents", "mmfuse eval checkpoint measures it"
+        )
+    checkpoint, device = load_checkpoint(Path(spec.checkpoint)), choose_device(workspace.device)
+    ours = evaluate_retrieval(checkpoint, splits, split=spec.split, device=device, draws=spec.draws)
+    result = _tell(ours, checkpoint, splits, workspace)
+    result["intervals"] = {f"{spec.split}/{name}": [at.low, at.high] for name, at in ours.intervals.items()}
+    result["zero_shot"] = ours.zero_shot
+    if spec.against:
+        theirs = evaluate_retrieval(Path(spec.against), splits, split=spec.split, device=device)
+        result["differences"] = {
+            f"{spec.split}/{name}": vars(clustered_difference(hits, theirs.hits[name], draws=spec.draws))
+            for name, hits in ours.hits.items()
+        }
+    _write_json(workspace.folder / "artefacts" / "retrieval.json", result)
+    return result
+
+
+def _evaluate(path: Path, split: str, splits: AnySplits, workspace: Workspace) -> Result:
     workspace.reporter.progress(0, 1, what=f"evaluate/{split}")
     checkpoint = load_checkpoint(path)
-    measured = evaluate(checkpoint, splits, split=split, device=choose_device(workspace.device))
+    measure: Callable[..., Evaluation | RetrievalEvaluation] = (
+        evaluate_retrieval if isinstance(splits, LatentSplits) else evaluate
+    )
+    measured = measure(checkpoint, splits, split=split, device=choose_device(workspace.device))
+    return _tell(measured, checkpoint, splits, workspace)
+
+
+def _tell(
+    measured: Evaluation | RetrievalEvaluation, checkpoint: Checkpoint, splits: AnySplits, workspace: Workspace
+) -> Result:
+    """Report what was measured, and give it as a result."""
+    split = measured.split
     metrics = {f"{split}/{name}": value for name, value in measured.metrics.items()}
     workspace.reporter.metrics(metrics, step=checkpoint.step)
     workspace.reporter.progress(1, 1, what=f"evaluate/{split}")
@@ -286,9 +334,7 @@ def _evaluate(path: Path, split: str, splits: Splits, workspace: Workspace) -> R
         "metric": f"{split}/{splits.task.metric}",
         "metrics": metrics,
         "samples": measured.samples,
-        "parameters": measured.parameters,
-        "macs": measured.macs,
-        "latency_ms": measured.latency_ms,
+        **_size(checkpoint.architecture, splits, choose_device(workspace.device)),
     }
 
 
@@ -305,10 +351,10 @@ def _extract(spec: ExtractSpec, workspace: Workspace) -> Result:
     )
 
 
-def _size(architecture: Architecture, splits: Splits, device: torch.device) -> Result:
+def _size(architecture: Architecture, splits: AnySplits, device: torch.device) -> Result:
     """Parameters; multiply-accumulates and milliseconds of one sample, untrained: neither depends on the weights."""
     model = build_model(architecture, splits.task).eval()
-    sample = splits.val.take(splits.val.ids.new_zeros(1)).all().to("cpu")
+    sample = splits.val.batch(torch.zeros(1, dtype=torch.long))
     size = {"parameters": count_parameters(model), "macs": count_macs(model, sample)}
     return size | {"latency_ms": 1e3 * measure_latency(model.to(device), sample.to(device))}
 

@@ -199,6 +199,12 @@ class EvalSpec(_Spec):
     """Path of the checkpoint file."""
     split: Literal["train", "val", "test"] = "test"
     """What it is measured on."""
+    measure: Literal["checkpoint", "retrieval"] = "checkpoint"
+    """What is measured: the task's metrics, or retrieval with intervals."""
+    draws: Annotated[int, Field(ge=1)] = 10_000
+    """Resamples behind the intervals of retrieval."""
+    against: str = ""
+    """Path of another checkpoint, whose retrieval is compared query by query."""
     source: str = ""
     """Run the checkpoint belongs to, if any."""
 
@@ -343,7 +349,7 @@ def _check_kind(declaration: Any, task: Task, *, what: str) -> None:
     kinds: frozenset[TaskKind] = getattr(declaration, "KINDS", SUPERVISED)
     if task.kind not in kinds:
         raise BadSpec(
-            f"{what}: {task.name} is a {task.kind} task, and this is for {' and '.join(sorted(kinds))}",
+            f"{what}: {task.name} is a {task.kind} task, and this is for {' or '.join(sorted(kinds))}",
             "mmfuse data ls; mmfuse zoo models",
         )
 

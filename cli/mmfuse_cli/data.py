@@ -196,7 +196,9 @@ def _listed(entry: Mapping[str, Any]) -> dict[str, str]:
         "dataset": entry["dataset"],
         "source": f"{entry['source']}{unbuilt}",
         "samples": "/".join(str(count) for count in entry["samples"].values()),
-        "task": f"{entry['task']}, {entry['outputs']} outputs, {entry['metric']}",
+        "task": ", ".join(
+            [entry["task"], *([f"{entry['outputs']} outputs"] if entry["outputs"] else []), entry["metric"]]
+        ),
         "modalities": ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in entry["modalities"].items()),
         "folder": entry["folder"] or "",
     }

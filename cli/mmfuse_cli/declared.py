@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 if TYPE_CHECKING:
@@ -35,15 +35,21 @@ def options_model(declaration: ModuleType) -> type[BaseModel]:
     return model
 
 
-def declared_options(model: type[BaseModel], *, prefix: str = "") -> Iterator[DeclaredOption]:
-    """Every option of ``model``; groups of options are taken apart into dotted keys."""
+def declared_options(
+    model: type[BaseModel], *, prefix: str = "", usual: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[DeclaredOption]:
+    """Every option of ``model``; groups of options are taken apart into dotted keys.
+
+    ``usual`` holds the defaults, by field, that differ from the model's own.
+    """
     for name, field in model.model_fields.items():
         group = field.annotation
         if isinstance(group, type) and hasattr(group, "model_fields"):
             yield from declared_options(group, prefix=f"{prefix}{name}.")
         else:
             meaning = " ".join((field.description or "").split())
-            yield DeclaredOption(f"{prefix}{name}", _takes(field), _default(field), meaning)
+            default = _spelled(usual[name]) if name in usual else _default(field)
+            yield DeclaredOption(f"{prefix}{name}", _takes(field), default, meaning)
 
 
 def _takes(field: FieldInfo) -> str:
@@ -77,4 +83,8 @@ def _default(field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True)
     if hasattr(default, "model_dump"):
         default = default.model_dump(mode="json")
+    return _spelled(default)
+
+
+def _spelled(default: Any) -> str:
     return default if isinstance(default, str) else json.dumps(default, default=str, ensure_ascii=False)

@@ -49,6 +49,11 @@ def result_rows(folder: RunFolder, result: Mapping[str, Any]) -> list[dict[str, 
     rows["architecture"] = architecture_label(result.get("architecture"))
     rows["encoders"] = encoders_label(result.get("architecture"))
     rows |= {name: number(_number(value)) for name, value in sorted((result.get("metrics") or {}).items())}
+    rows |= {name: f"{rows[name]}  [{_range(*ends)}]" for name, ends in (result.get("intervals") or {}).items()}
+    rows |= {
+        f"{name}, difference": f"{number(gap['mean'])}  [{_range(gap['low'], gap['high'])}]  p {number(gap['p_value'])}"
+        for name, gap in (result.get("differences") or {}).items()
+    }
     if result.get("metric") and result.get("score") is not None:
         rows[str(result["metric"])] = number(_number(result["score"]))
     counts = {"parameters": "parameters", "macs": "MACs", "trials": "trials", "epochs": "epochs"}
@@ -89,6 +94,10 @@ def _failure(folder: RunFolder, ending: Ending, outcome: Mapping[str, Any]) -> t
 
 def _was(state: str) -> str:
     return f"was {state}" if state in ("killed", "lost") else state
+
+
+def _range(low: Any, high: Any) -> str:
+    return f"{number(_number(low))}, {number(_number(high))}"
 
 
 def _number(value: Any) -> float:

@@ -46,7 +46,9 @@ def command_of(spec: Spec) -> str:
         BadSpec: settings cannot spell the spec (they add to what a preset says and take nothing away).
     """
     if isinstance(spec, EvalSpec):
-        words = ["eval", "checkpoint", spec.source or spec.checkpoint, "--split", spec.split]
+        words = ["eval", spec.measure, spec.source or spec.checkpoint, "--split", spec.split]
+        if spec.measure == "retrieval":
+            words += ["--draws", str(spec.draws), *(["--against", spec.against] if spec.against else [])]
         return shlex.join(["mmfuse", *words, *_set(_changed(spec.data, DATASETS, spec.dataset), "data.")])
     if isinstance(spec, ExtractSpec):
         return shlex.join(["mmfuse", "extract", spec.dataset, *_extraction_words(spec)])

@@ -86,13 +86,14 @@ def _entry(registry: Registry, name: str) -> dict[str, Any]:
 
 
 def _show_one(kind: Kind, name: str, *, json: bool) -> None:
-    from mmfuse.spec import FitOptions
+    from mmfuse.spec import FitOptions, usual_fit
     from mmfuse_cli.declared import declared_options, options_model
 
     declaration = _registry(kind).declaration(name)
     options = [vars(option) for option in declared_options(options_model(declaration))]
     if kind in (Kind.MODELS, Kind.SEARCHES):
-        options += [vars(option) | {"key": f"fit.{option.key}"} for option in declared_options(FitOptions)]
+        usual = usual_fit(name) if kind is Kind.MODELS else {}
+        options += [vars(option) for option in declared_options(FitOptions, prefix="fit.", usual=usual)]
     presets = dict(getattr(declaration, "PRESETS", {}))
     if json:
         out_json(
@@ -114,7 +115,8 @@ def _facts(declaration: ModuleType) -> list[str]:
     task = getattr(declaration, "TASK", None)
     if task is not None:
         shapes = ", ".join(f"{modality.name} {'x'.join(map(str, modality.shape))}" for modality in task.modalities)
-        facts.append(f"task: {task.kind}, {task.outputs} outputs, {shapes}; score: {task.metric}")
+        outputs = f"{task.outputs} outputs, " if task.outputs else ""
+        facts.append(f"task: {task.kind}, {outputs}{shapes}; score: {task.metric}")
     for size, published in getattr(declaration, "SIZES", {}).items():
         facts.append(f"size {size}: {published.place}, {published.dim} values")
     if hasattr(declaration, "ACCEPTS"):

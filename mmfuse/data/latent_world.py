@@ -35,8 +35,10 @@ class Options(SubsetOptions):
 
     images: Annotated[int, Field(ge=1)] = 500
     """Training images; few enough to be learnt by heart, so that augmentation shows."""
-    evaluation: Annotated[int, Field(ge=1)] = 1000
-    """Images of validation, and of test."""
+    validation: Annotated[int, Field(ge=1)] = 250
+    """Images of validation; few, because an epoch here is a step or two."""
+    test: Annotated[int, Field(ge=1)] = 1000
+    """Images of test."""
     captions: Annotated[int, Field(ge=1)] = 1
     """Captions of each image; COCO and Flickr30k have five."""
     noise: Annotated[float, Field(ge=0)] = 0.1
@@ -78,7 +80,7 @@ def prepare(root: Path, *, progress: Progress = silent) -> Path:
 def status(root: Path, options: Options | None = None) -> DataStatus:
     """Always there."""
     options = options or Options()
-    pairs = {split: _images(options, split) * options.captions for split in _SPLITS}
+    pairs = {split: images * options.captions for split, images in _images(options).items()}
     if options.fraction < 1:
         pairs["train"] = max(1, round(options.fraction * pairs["train"]))
     return DataStatus(TASK.name, "stand-in", None, True, pairs)
@@ -89,8 +91,8 @@ def check(root: Path, options: Options | None = None, *, progress: Progress = si
     return status(root, options)
 
 
-def _images(options: Options, split: str) -> int:
-    return options.images if split == "train" else options.evaluation
+def _images(options: Options) -> dict[str, int]:
+    return {"train": options.images, "val": options.validation, "test": options.test}
 
 
 def _pairs(options: Options, split: str) -> LatentPairs:
@@ -101,7 +103,7 @@ def _pairs(options: Options, split: str) -> LatentPairs:
     recipe = {"dataset": TASK.name, "version": _VERSION, **options.model_dump(mode="json")}
     world = np.random.default_rng([options.seed, 0])
     draws = np.random.default_rng([options.seed, 1 + _SPLITS.index(split)])
-    images = _images(options, split)
+    images = _images(options)[split]
     shared = draws.standard_normal((images, _SHARED))
     owner = np.repeat(np.arange(images), options.captions)
     latents = {}

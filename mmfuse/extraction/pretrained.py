@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -64,13 +63,15 @@ def load_tokenizer(published: Published, options: PretrainedOptions) -> Any:
 
 def where(published: Published, options: PretrainedOptions) -> str:
     """The folder that the options name, else the published place."""
-    return str(Path(options.weights).expanduser()) if options.weights else published.place
+    return str(options.weights) if options.weights else published.place
 
 
 def missing_weights(published: Published, options: PretrainedOptions) -> DataMissing:
     """The error for weights that can neither be found nor fetched."""
     if options.weights:
-        return DataMissing(f"{options.weights} does not hold a model of transformers", f"files of {published.place}")
+        return DataMissing(
+            f"{options.weights} does not hold a model of transformers", f"it needs the files of {published.place}"
+        )
     return DataMissing(
         f"the weights of {published.place} are neither in the local cache nor could they be fetched",
         f"where there is a network: hf download {published.place} --local-dir DIR; then --set weights=DIR",

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mmfuse.architecture import Architecture
+from mmfuse.data.latent_readers import choose_mode, open_reader
 from mmfuse.errors import BadSpec, DataInvalid
-from mmfuse.latents import LatentBatch, LatentPairs, LatentReader, LatentSplits, ResidentReader
+from mmfuse.latents import LatentBatch, LatentPairs, LatentSplits
 from mmfuse.models.assemble import build_model
 from mmfuse.models.contrastive import dense_groups
 from mmfuse.models.fusemix import FuseMix, Params
@@ -122,9 +123,9 @@ class Contrastive:
         self.model = cast(FuseMix, model)
         self.embed = torch.compile(self.model.embed) if self.params.compile else self.model.embed
         self.device = device
-        self.reader: LatentReader = ResidentReader(self.splits.train, device=device)
-        self.val = self.splits.val.to(device)
-        self.labels = _labels(self.splits.train, self.params.positives, device)
+        choice = choose_mode(self.splits.train, device=device)
+        self.reader = open_reader(self.splits.train, device=device, mode=choice.mode)
+        self.labels = _labels(self.splits.train, self.params, device)
         count = len(self.splits.train)
         drawn = 2 if self.params.blend == "halves" else 1
         self.batch_size = fitting_batch(count, self.options.batch_size, drawn=drawn, label=self.splits.label)
@@ -132,7 +133,7 @@ class Contrastive:
         self.steps_per_epoch = count // self.drawn
         self.reporter.note(
             "contrastive training",
-            reader=self.reader.mode,
+            reader=choice.sentence,
             pairs=count,
             batch_size=self.batch_size,
             asked_batch_size=self.options.batch_size,
@@ -158,7 +159,7 @@ class Contrastive:
 
     def score(self, should_stop: Callable[[], bool]) -> dict[str, float]:
         """Retrieval, the loss over all validation pairs, and what the embeddings look like."""
-        embedded = embed_pairs(self.model, self.val, device=self.device, should_stop=should_stop)
+        embedded = embed_pairs(self.model, self.splits.val, device=self.device, should_stop=should_stop)
         partners = embedded.partners
         figures = diagnose(partners)
         groups = dense_groups(embedded.classes) if embedded.classes is not None else None
@@ -190,7 +191,7 @@ class Contrastive:
         """Note what looks wrong, once each."""
         found = alarms(
             figures,
-            temperature=float(self.model.temperature),
+            temperature=self.model.temperature.item(),
             limits=self.params.temperature_range,
             loss=float(self.latest) if self.latest is not None else None,
             batch=self.batch_size,
@@ -229,13 +230,22 @@ def fitting_batch(count: int, wanted: int, *, drawn: int, label: str) -> int:
     return min(wanted, most)
 
 
-def _labels(pairs: LatentPairs, positives: str, device: torch.device) -> Tensor | None:
-    """By pair (P,) the number that positives share; None where each pair is its own only positive."""
-    if positives == "class" and pairs.classes is None:
+def _labels(pairs: LatentPairs, params: Params, device: torch.device) -> Tensor | None:
+    """By pair (P,) the number that positives share; None where each pair is its own only positive.
+
+    Raises:
+        BadSpec: when the wanted positives do not exist.
+    """
+    if params.positives == "class" and pairs.classes is None:
         raise BadSpec(f"{pairs.label} has no classes, so none can be positives", "--set positives=pair")
-    if pairs.classes is not None and positives in ("auto", "class"):
+    if pairs.classes is not None and params.positives in ("auto", "class"):
+        if params.share_per == "pair" and params.blend != "none":
+            raise BadSpec(
+                f"pairs of {pairs.label} share a class, and blended by shares of their own they do not",
+                "--set share_per=batch",
+            )
         return pairs.classes.to(device)
-    return pairs.pairs[:, 0].long().to(device) if positives == "item" else None
+    return pairs.pairs[:, 0].long().to(device) if params.positives == "item" else None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from mmfuse.encoding import EncoderOptions
+from mmfuse.encoding import EncoderOptions, Given
 
 if TYPE_CHECKING:
     from mmfuse.extraction.encoder import Encoder
@@ -23,14 +23,13 @@ SIZES: dict[str, Any] = {}
 class Options(EncoderOptions):
     """Which encoder."""
 
-    path: str
+    path: Given
     """The checkpoint file."""
     batch_size: Annotated[int, Field(ge=1)] = 256
     """Items that the encoder sees at once."""
 
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +49,7 @@ def open_encoder(modality: str, options: Options, *, device: torch.device) -> En
     from mmfuse.extraction.encoder import Encoder
     from mmfuse.training.backbones import weights_hash
 
-    checkpoint = load_checkpoint(Path(options.path).expanduser())
+    checkpoint = load_checkpoint(options.path)
     model = rebuild_model(checkpoint)
     part, pool, pooling = _part(model, checkpoint, modality)
     part = part.to(device).requires_grad_(False)
