@@ -19,6 +19,7 @@ class Feed:
     """
 
     def __init__(self, app: App[Any], store: Store, *, read_only: bool) -> None:
+        self.read_only = read_only
         self.store = StoreSnapshot(loaded=False)
         self.run: RunSnapshot | None = None
         self.sparks: dict[str, tuple[float, ...]] = {}
