@@ -51,7 +51,7 @@ class ColumnsScreen(ModalScreen[tuple[str, ...] | None]):
         )
         with Vertical(id="columns") as frame:
             frame.border_title = "Columns"
-            frame.border_subtitle = "space shows · J K move · enter takes · r resets"
+            frame.border_subtitle = "space show · J K move · r reset · enter"
             yield Table(columns, key=lambda choice: choice.name, id="column-table")
 
     def on_mount(self) -> None:

@@ -76,7 +76,8 @@ def plan_for_many(verb: Name, runs: Sequence[RunRecord], *, sizes: Mapping[str, 
     effects = [_names(able)]
     if len(able) < len(runs):
         effects.append(f"Not asked, since there is nothing to {verb} in their state: {len(runs) - len(able)}.")
-    effects += _lost(able, sizes) if verb == "delete" else known.effects(able[0], None)
+    effects += _lost(able, sizes) if verb == "delete" else ()
+    effects += known.effects(able[0], None)
     ids = tuple(run.id for run in able)
     title = f"{known.title} {len(able)} run{'s' * (len(able) != 1)}?"
     return Plan(verb, ids, title, tuple(effects), _command(verb, ids), known.key, known.dangerous)
