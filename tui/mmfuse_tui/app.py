@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -16,18 +16,32 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from mmfuse_runs.store import RunStore
-from mmfuse_tui.bindings import help_rows
+from mmfuse_tui.bindings import Group, help_rows
 from mmfuse_tui.control import Control, StoreControl
+from mmfuse_tui.dialogs import HelpScreen
 from mmfuse_tui.feed import Feed
 from mmfuse_tui.palette import RunsProvider
-from mmfuse_tui.reader import RunRead, SparksRead, Store, StoreRead
+from mmfuse_tui.reader import ComparisonRead, RunRead, SparksRead, Store, StoreRead
 from mmfuse_tui.runs_screen import RunsScreen
 from mmfuse_tui.snapshot import notices
 from mmfuse_tui.themes import DARK, FALLBACKS, THEMES
 from mmfuse_tui.view_memory import ViewMemory, load_view, save_view
 
+
+@runtime_checkable
+class HasHelp(Protocol):
+    """A screen that knows its keys."""
+
+    def help_groups(self) -> list[Group]:
+        """The keys of the screen and of everything on it."""
+
+
 MEMORY_SECONDS = 0.5
 """Pause after a change of the view before it is written down."""
+
+
+PALETTE = ("run", "runs", "view", "app", "mark", "compare", "launch", "machine", "charts")
+"""First words of the ids of bindings that the palette offers."""
 
 
 class Dashboard(App[None]):
@@ -73,7 +87,7 @@ class Dashboard(App[None]):
         """Every action that is possible now, then Textual's own."""
         for active in screen.active_bindings.values():
             binding = active.binding
-            if active.enabled and binding.id and binding.id.partition(".")[0] in ("run", "runs", "view", "app"):
+            if active.enabled and binding.id and binding.id.partition(".")[0] in PALETTE:
                 words = binding.tooltip or binding.description
                 yield SystemCommand(binding.description, words, self._runner(active.node, binding.action))
         yield from (command for command in super().get_system_commands(screen) if command.title == "Theme")
@@ -99,6 +113,10 @@ class Dashboard(App[None]):
         """Show the run."""
         self.feed.take(message)
 
+    def on_comparison_read(self, message: ComparisonRead) -> None:
+        """Show the comparison."""
+        self.feed.take(message)
+
     def on_sparks_read(self, message: SparksRead) -> None:
         """Show the sparklines."""
         self.feed.take(message)
@@ -110,8 +128,9 @@ class Dashboard(App[None]):
 
     def action_help(self) -> None:
         """Every key."""
-        if isinstance(self.screen, RunsScreen):
-            self.screen.open_help([("Everywhere", help_rows(self, self.BINDINGS))])
+        screen = self.screen
+        if isinstance(screen, HasHelp):
+            self.push_screen(HelpScreen([*screen.help_groups(), ("Everywhere", help_rows(self, self.BINDINGS))]))
 
     def action_screenshot(self, filename: str | None = None, path: str | None = None) -> None:
         """Save the screen as SVG in the current folder."""

@@ -21,10 +21,10 @@ from mmfuse_tui.board import BoardView
 from mmfuse_tui.chart_grid import ChartGrid
 from mmfuse_tui.clean import clean
 from mmfuse_tui.column_dialog import ColumnsScreen
+from mmfuse_tui.compare_screen import MOST_COMPARED, CompareScreen
 from mmfuse_tui.control import Control
 from mmfuse_tui.deck import Deck
 from mmfuse_tui.deeds import Deeds
-from mmfuse_tui.dialogs import HelpScreen
 from mmfuse_tui.feed import Feed
 from mmfuse_tui.log_view import LogView
 from mmfuse_tui.mark_table import MarkTable
@@ -63,6 +63,7 @@ class RunsScreen(Screen[None]):
         Binding("O", "reverse", "Reverse", show=False, tooltip="Turn the order round", id="runs.reverse"),
         Binding("b", "group", "Group", show=False, tooltip="Group by dataset, search or tag", id="runs.group"),
         Binding("V", "columns", "Columns", show=False, tooltip="Choose and move columns", id="runs.columns"),
+        Binding("c", "compare", "Compare", tooltip="Put the marked runs beside each other", id="runs.compare"),
         Binding("enter", "open", "Open", show=False, tooltip="Go to the panels of the run", id="runs.open"),
         Binding(
             "plus,equals_sign", "resize(1)", "Taller", show=False, tooltip="More room for the runs", id="view.taller"
@@ -211,6 +212,16 @@ class RunsScreen(Screen[None]):
         if chosen is not None:
             self._pane.show_columns(chosen)
 
+    def action_compare(self) -> None:
+        """The marked runs beside each other."""
+        runs = self._pane.marked
+        if len(runs) < 2:
+            self.notify("Mark two runs or more with space, then compare them.", severity="warning", markup=False)
+            return
+        if len(runs) > MOST_COMPARED:
+            self.notify(f"the first {MOST_COMPARED} of {len(runs)} marked runs are compared", markup=False)
+        self.app.push_screen(CompareScreen(self._feed, [run.id for run in runs[:MOST_COMPARED]]))
+
     def action_open(self) -> None:
         """From the table to the panels."""
         if self.selected is not None:
@@ -265,10 +276,6 @@ class RunsScreen(Screen[None]):
                 ],
             ),
         ]
-
-    def open_help(self, everywhere: list[Group]) -> None:
-        """Show every key, those of the app last."""
-        self.app.push_screen(HelpScreen([*self.help_groups(), *everywhere]))
 
     @on(Table.Moved, "#runs")
     def _cursor_moved(self, event: Table.Moved) -> None:
