@@ -19,6 +19,7 @@ from mmfuse.report import TrialRecord
 from mmfuse_runs.identity import ProcessIdentity
 from mmfuse_runs.store import RunStore
 from mmfuse_tui.app import Dashboard
+from mmfuse_tui.edit_dialog import Edit
 
 NOW = 1_795_000_000.0
 """The frozen present of these tests."""
@@ -185,6 +186,7 @@ class RecordingControl:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
+        self.edits: list[tuple[str, Edit]] = []
         self.error: MmfuseError | None = None
 
     def ask(self, verb: str, run_id: str) -> None:
@@ -192,6 +194,16 @@ class RecordingControl:
         self.asked.append((verb, run_id))
         if self.error is not None:
             raise self.error
+
+    def edit(self, run_id: str, edit: Edit) -> None:
+        """Remember."""
+        self.edits.append((run_id, edit))
+        if self.error is not None:
+            raise self.error
+
+    def size(self, run_id: str) -> int:
+        """Every folder has two megabytes."""
+        return 2_000_000
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ async def test_the_kill_dialog_names_the_process_and_is_not_one_enter_away(
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, lambda: shown_run(app) == runs["search"].name)
         await pilot.press("x")
-        await settle(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await settle(pilot, lambda: isinstance(app.screen, ConfirmScreen) and "SIGKILL" in screen_text(app))
         text = screen_text(app)
         await pilot.press("enter")
         await settle(pilot, lambda: isinstance(app.screen, RunsScreen))
@@ -352,7 +352,7 @@ async def test_tab_goes_round_the_panes(home, trial, dashboard, settle):
             await pilot.press("tab")
             seen.append(type(app.focused).__name__)
 
-    assert seen == ["Table", "ChartGrid", "Table", "FactsView", "LogView"]
+    assert seen == ["MarkTable", "ChartGrid", "Table", "FactsView", "LogView"]
 
 
 async def test_the_log_follows_its_end_until_somebody_scrolls_up(home, trial, dashboard, settle):

@@ -39,8 +39,9 @@ def test_every_variable_of_ours_has_a_fallback_for_other_themes():
     assert ours == set(FALLBACKS)
 
 
-def test_as_many_marks_as_colours_tell_curves_apart():
-    assert len(set(MARKS)) == len(SERIES_STYLES)
+def test_ten_marks_tell_ten_curves_apart_and_no_pair_shares_mark_and_colour():
+    assert len(set(MARKS)) == len(MARKS) == 10
+    assert len({(mark, SERIES_STYLES[index % len(SERIES_STYLES)]) for index, mark in enumerate(MARKS)}) == 10
 
 
 @pytest.mark.parametrize("theme", ["mmfuse-light", "textual-dark", "nord", "mmfuse-dark"])

@@ -4,23 +4,44 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.timer import Timer
 
 from mmfuse_runs.store import RunStore
-from mmfuse_tui.bindings import help_rows
+from mmfuse_tui.bindings import Group, help_rows
+from mmfuse_tui.control import Control, StoreControl
+from mmfuse_tui.dialogs import HelpScreen
 from mmfuse_tui.feed import Feed
 from mmfuse_tui.palette import RunsProvider
-from mmfuse_tui.reader import RunRead, SparksRead, Store, StoreRead
+from mmfuse_tui.reader import ComparisonRead, RunRead, SparksRead, Store, StoreRead
 from mmfuse_tui.runs_screen import RunsScreen
 from mmfuse_tui.snapshot import notices
 from mmfuse_tui.themes import DARK, FALLBACKS, THEMES
-from mmfuse_tui.verbs import Control, StoreControl
+from mmfuse_tui.view_memory import ViewMemory, load_view, save_view
+
+
+@runtime_checkable
+class HasHelp(Protocol):
+    """A screen that knows its keys."""
+
+    def help_groups(self) -> list[Group]:
+        """The keys of the screen and of everything on it."""
+
+
+MEMORY_SECONDS = 0.5
+"""Pause after a change of the view before it is written down."""
+
+
+PALETTE = ("run", "runs", "view", "app", "mark", "compare", "launch", "machine", "charts")
+"""First words of the ids of bindings that the palette offers."""
 
 
 class Dashboard(App[None]):
@@ -47,14 +68,16 @@ class Dashboard(App[None]):
         self._store = store
         self._control = control or StoreControl(store.home)
         self._clock = clock
+        self._memory_timer: Timer | None = None
         self.feed = Feed(self, store, read_only=read_only)
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = DARK.name
+        self._memory = self._saved = load_view(store.home)
+        self.theme = self._memory.theme if self._memory.theme in self.available_themes else DARK.name
 
     def get_default_screen(self) -> Screen[None]:
         """The runs."""
-        return RunsScreen(self.feed, self._control, home=self._store.home, clock=self._clock)
+        return RunsScreen(self.feed, self._control, home=self._store.home, clock=self._clock, memory=self._memory)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our variables under themes that do not define them."""
@@ -64,7 +87,7 @@ class Dashboard(App[None]):
         """Every action that is possible now, then Textual's own."""
         for active in screen.active_bindings.values():
             binding = active.binding
-            if active.enabled and binding.id and binding.id.partition(".")[0] in ("run", "runs", "view", "app"):
+            if active.enabled and binding.id and binding.id.partition(".")[0] in PALETTE:
                 words = binding.tooltip or binding.description
                 yield SystemCommand(binding.description, words, self._runner(active.node, binding.action))
         yield from (command for command in super().get_system_commands(screen) if command.title == "Theme")
@@ -72,10 +95,12 @@ class Dashboard(App[None]):
     def on_mount(self) -> None:
         """Start reading once there is something to draw on."""
         self.feed.start()
+        self.theme_changed_signal.subscribe(self, lambda theme: self._remember_soon(self._memory))
 
     def on_unmount(self) -> None:
         """The reader ends with the screen; runs do not notice."""
         self.feed.stop()
+        self._save(self._memory)
 
     def on_store_read(self, message: StoreRead) -> None:
         """Say what ended, then show the listing."""
@@ -88,14 +113,24 @@ class Dashboard(App[None]):
         """Show the run."""
         self.feed.take(message)
 
+    def on_comparison_read(self, message: ComparisonRead) -> None:
+        """Show the comparison."""
+        self.feed.take(message)
+
     def on_sparks_read(self, message: SparksRead) -> None:
         """Show the sparklines."""
         self.feed.take(message)
 
+    def on_runs_pane_view_changed(self) -> None:
+        """The user changed how the runs are shown."""
+        if isinstance(self.screen, RunsScreen):
+            self._remember_soon(self.screen.memory)
+
     def action_help(self) -> None:
         """Every key."""
-        if isinstance(self.screen, RunsScreen):
-            self.screen.open_help([("Everywhere", help_rows(self, self.BINDINGS))])
+        screen = self.screen
+        if isinstance(screen, HasHelp):
+            self.push_screen(HelpScreen([*screen.help_groups(), ("Everywhere", help_rows(self, self.BINDINGS))]))
 
     def action_screenshot(self, filename: str | None = None, path: str | None = None) -> None:
         """Save the screen as SVG in the current folder."""
@@ -106,6 +141,22 @@ class Dashboard(App[None]):
             self.notify(f"the screen could not be saved: {error}", severity="error", markup=False)
         else:
             self.notify(f"saved {saved}", markup=False)
+
+    def _remember_soon(self, memory: ViewMemory) -> None:
+        """Write down how the dashboard looks once the user has let go of it."""
+        self._memory = replace(memory, theme=self.theme)
+        if self._memory_timer is not None:
+            self._memory_timer.stop()
+        self._memory_timer = self.set_timer(MEMORY_SECONDS, self._remember)
+
+    def _remember(self) -> None:
+        self.run_worker(partial(self._save, self._memory), thread=True, exclusive=True, group="memory")
+
+    def _save(self, memory: ViewMemory) -> None:
+        """Nothing is written that is written already, and nothing at all where only looking was asked for."""
+        if memory != self._saved and not self.feed.read_only:
+            self._saved = memory
+            save_view(self._store.home, memory)
 
     def _runner(self, node: object, action: str) -> Callable[[], object]:
         async def carry_out() -> None:

@@ -29,7 +29,8 @@ class Curve:
     """One series: ``steps`` and ``values`` of equal length, steps never falling, values possibly NaN or infinite.
 
     ``points`` counts the samples it was thinned from. A ``scattered`` series is drawn as marks without a line.
-    One that is not ``valued`` is named in the legend without its last value.
+    One that is not ``valued`` is named in the legend without its last value; a scattered one that is ``signed`` has the
+    sign of its curve at every mark.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Curve:
     points: int
     scattered: bool = False
     valued: bool = True
+    signed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,9 @@ class ChartData:
     x_whole: bool = True
 
 
-def make_curve(name: str, steps: Numbers, values: Numbers, *, scattered: bool = False, valued: bool = True) -> Curve:
+def make_curve(
+    name: str, steps: Numbers, values: Numbers, *, scattered: bool = False, valued: bool = True, signed: bool = False
+) -> Curve:
     """The series as a curve of its own memory: the arguments may grow afterwards."""
     import numpy as np
 
@@ -68,7 +72,7 @@ def make_curve(name: str, steps: Numbers, values: Numbers, *, scattered: bool = 
         order = np.argsort(x, kind="stable")
         x, y = x[order], y[order]
     kept = thin(x, y, buckets=BUCKETS)
-    return Curve(name, x[kept], y[kept], length, scattered, valued)
+    return Curve(name, x[kept], y[kept], length, scattered, valued, signed)
 
 
 def thin(x: Floats, y: Floats, *, buckets: int) -> Any:

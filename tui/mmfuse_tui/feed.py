@@ -8,23 +8,25 @@ from typing import Any
 from textual.app import App
 from textual.signal import Signal
 
-from mmfuse_tui.reader import Reader, RunRead, SparksRead, Store, StoreRead
-from mmfuse_tui.snapshot import RunSnapshot, StoreSnapshot
+from mmfuse_tui.reader import ComparisonRead, Reader, RunRead, SparksRead, Store, StoreRead
+from mmfuse_tui.snapshot import ComparedRun, RunSnapshot, StoreSnapshot
 
 
 class Feed:
-    """The latest snapshots and three signals; screens say what they look at.
+    """The latest snapshots and four signals; screens say what they look at.
 
     ``sparks`` is one dictionary that is updated in place, so that columns can hold on to it.
     """
 
     def __init__(self, app: App[Any], store: Store, *, read_only: bool) -> None:
+        self.read_only = read_only
         self.store = StoreSnapshot(loaded=False)
         self.run: RunSnapshot | None = None
         self.sparks: dict[str, tuple[float, ...]] = {}
         self.store_changed: Signal[StoreSnapshot] = Signal(app, "store changed")
         self.run_changed: Signal[RunSnapshot] = Signal(app, "run changed")
         self.sparks_changed: Signal[None] = Signal(app, "sparks changed")
+        self.comparison_changed: Signal[tuple[ComparedRun, ...]] = Signal(app, "comparison changed")
         self._reader = Reader(store, app.post_message, read_only=read_only)
 
     def start(self) -> None:
@@ -43,11 +45,15 @@ class Feed:
         """The runs whose sparklines are wanted."""
         self._reader.show(run_ids)
 
+    def compare(self, run_ids: Iterable[str]) -> None:
+        """The runs that are looked at together; none to end that."""
+        self._reader.compare(run_ids)
+
     def refresh(self) -> None:
         """Look at the store at once."""
         self._reader.refresh()
 
-    def take(self, message: StoreRead | RunRead | SparksRead) -> None:
+    def take(self, message: StoreRead | RunRead | SparksRead | ComparisonRead) -> None:
         """Keep what the reader posted and tell the subscribers."""
         if isinstance(message, StoreRead):
             self.store = message.snapshot
@@ -55,6 +61,8 @@ class Feed:
         elif isinstance(message, RunRead):
             self.run = message.snapshot
             self.run_changed.publish(message.snapshot)
+        elif isinstance(message, ComparisonRead):
+            self.comparison_changed.publish(message.runs)
         else:
             self.sparks.update(message.sparks)
             self.sparks_changed.publish(None)

@@ -18,9 +18,10 @@ from mmfuse_tui.clean import clean, fit
 if TYPE_CHECKING:
     from mmfuse_tui.curves import ChartData, Curve
 
-MARKS = "●◆▲■★✚"
+MARKS = "●◆▲■★✚▼◇○□"
 """Sign of each curve, at its last point and in the legend: curves are told apart without colour too."""
-SERIES_STYLES = tuple(f"series--{index}" for index in range(len(MARKS)))
+SERIES_STYLES = tuple(f"series--{index}" for index in range(6))
+"""Colours go round after six; with their signs, ten curves are told apart."""
 PLOT_STYLES = frozenset({*SERIES_STYLES, "plot--title", "plot--axis", "plot--label", "plot--value", "plot--alarm"})
 """Component classes a widget that draws plots has to list."""
 
@@ -86,7 +87,7 @@ def _cells(chart: ChartData, canvas: Canvas, window: Window) -> list[list[Run]]:
     ]
     for index, curve in enumerate(chart.curves):
         if curve.scattered:
-            _scatter(cells, curve, window, style_of(index))
+            _scatter(cells, curve, window, index)
         _mark_alarms(cells, curve, window)
     for index, curve in enumerate(chart.curves):
         _mark_last(cells, curve, window, index)
@@ -103,9 +104,10 @@ def mark_of(index: int) -> str:
     return MARKS[index % len(MARKS)]
 
 
-def _scatter(cells: list[list[Run]], curve: Curve, window: Window, style: str) -> None:
+def _scatter(cells: list[list[Run]], curve: Curve, window: Window, index: int) -> None:
+    sign = mark_of(index) if curve.signed else _DOT
     for row, column in _places(curve, window):
-        cells[row][column] = (_DOT, style)
+        cells[row][column] = (sign, style_of(index))
 
 
 def _mark_alarms(cells: list[list[Run]], curve: Curve, window: Window) -> None:
@@ -190,7 +192,10 @@ def _legend(chart: ChartData, width: int) -> tuple[Run, ...]:
 
 def _legend_entry(curve: Curve, index: int, maximize: bool | None) -> Sequence[Run]:
     name = clean(curve.name.partition("/")[0] or curve.name)
-    entry = [(f"  {_DOT if curve.scattered else mark_of(index)} ", style_of(index)), (name, "plot--label")]
+    entry = [
+        (f"  {_DOT if curve.scattered and not curve.signed else mark_of(index)} ", style_of(index)),
+        (name, "plot--label"),
+    ]
     if not len(curve.values) or not curve.valued:
         return entry
     entry.append((f" {wording.number(float(curve.values[-1]))}", "plot--value"))

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -20,7 +20,7 @@ from textual.message import Message
 from mmfuse.errors import MmfuseError
 from mmfuse_runs.folder import RunFolder
 from mmfuse_tui.run_reader import RunReader, signature, sparkline_values
-from mmfuse_tui.snapshot import RunSnapshot, StoreSnapshot
+from mmfuse_tui.snapshot import ComparedRun, RunSnapshot, StoreSnapshot
 
 if TYPE_CHECKING:
     from mmfuse_runs.records import RunRecord
@@ -81,6 +81,40 @@ class SparksRead(_Latest):
         self.sparks = sparks
 
 
+class ComparisonRead(_Latest):
+    """Something of the runs that are compared changed; those that could be read so far, in the order asked for."""
+
+    def __init__(self, runs: tuple[ComparedRun, ...]) -> None:
+        super().__init__()
+        self.runs = runs
+
+
+class Comparison:
+    """Follows several runs at once; what is read first is shown first."""
+
+    def __init__(self, run_ids: Sequence[str], folder: Callable[[str], RunFolder]) -> None:
+        self._readers = {run_id: RunReader(folder(run_id)) for run_id in run_ids}
+        self._read: dict[str, RunSnapshot] = {}
+        self._records: dict[str, RunRecord] = {}
+
+    def look(self, store: StoreSnapshot, post: Callable[[Message], object]) -> None:
+        """Poll every run and post what is known after each one that changed."""
+        for run_id, reader in self._readers.items():
+            record = store.by_id.get(run_id)
+            if record is None or (record == self._records.get(run_id) and not record.live):
+                continue
+            snapshot = reader.poll(record)
+            if snapshot is not None or record != self._records.get(run_id):
+                self._records[run_id] = record
+                self._read[run_id] = snapshot or self._read[run_id]
+                known = (run_id for run_id in self._readers if run_id in self._read)
+                post(
+                    ComparisonRead(
+                        tuple(ComparedRun(self._records[known_id], self._read[known_id]) for known_id in known)
+                    )
+                )
+
+
 class Reader:
     """Looks at the store whenever `POLL_SECONDS` passed or somebody woke it, and posts what changed."""
 
@@ -93,6 +127,7 @@ class Reader:
         self._watched: str | None = None
         self._run_reader: RunReader | None = None
         self._seen_run: RunRecord | None = None
+        self._comparison: Comparison | None = None
         self._visible: tuple[str, ...] = ()
         self._sparks: dict[str, tuple[float, ...]] = {}
         self._spark_signatures: dict[str, object] = {}
@@ -124,6 +159,12 @@ class Reader:
             self._visible = visible
             self._wake.set()
 
+    def compare(self, run_ids: Iterable[str]) -> None:
+        """The runs that are looked at together from now on; none to end that."""
+        wanted = tuple(run_ids)
+        self._comparison = Comparison(wanted, self._folder) if wanted else None
+        self._wake.set()
+
     def refresh(self) -> None:
         """Look again at once, whatever the files say: an action was just asked for."""
         self._list_at = 0.0
@@ -134,6 +175,9 @@ class Reader:
         if time.monotonic() >= self._list_at:
             self._list()
         self._look_at_run()
+        comparison = self._comparison
+        if comparison is not None:
+            comparison.look(self._snapshot, self._post)
         self._look_at_sparks()
 
     def _loop(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mmfuse_tui import wording
@@ -52,6 +52,13 @@ def run_columns(clock: Clock, sparks: Mapping[str, tuple[float, ...]]) -> tuple[
         Column("tags", "Tags", lambda run, _: [(clean(" ".join(run.tags)), "cell--dim")], 10, 12, most=28),
         Column("device", "Device", lambda run, _: [(clean(run.device or ""), "cell--dim")], 6, 13, most=8),
     )
+
+
+def chosen_columns(every: tuple[Column[RunRecord], ...], names: Iterable[str]) -> tuple[Column[RunRecord], ...]:
+    """The named columns in that order; all where no name is known. Chosen ones leave a narrow table last to first."""
+    by_name = {column.name: column for column in every}
+    chosen = [by_name[name] for name in dict.fromkeys(names) if name in by_name]
+    return tuple(replace(column, rank=place) for place, column in enumerate(chosen)) or every
 
 
 @dataclass(frozen=True)

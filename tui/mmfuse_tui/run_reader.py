@@ -38,6 +38,8 @@ class RunReader:
         self._sections: tuple[Section, ...] | None = None
         self._problems: tuple[str, ...] = ()
         self._architecture: Architecture | None = None
+        self._spec: Mapping[str, Any] = {}
+        self._result: Mapping[str, Any] = {}
 
     def poll(self, run: RunRecord | None) -> RunSnapshot | None:
         """A new snapshot, or None when nothing changed since the last one. ``run`` is its record in the listing."""
@@ -57,6 +59,8 @@ class RunReader:
             tuple(self._notes),
             self._architecture,
             _task_of(run.dataset) if run else None,
+            self._spec,
+            self._result,
         )
 
     def _poll_numbers(self, run: RunRecord | None) -> bool:
@@ -76,10 +80,11 @@ class RunReader:
 
     def _poll_facts(self, run: RunRecord | None) -> bool:
         problems: list[str] = []
-        spec = _read(self.folder.spec, problems)
+        spec = self._spec = _read(self.folder.spec, problems)
         self._state = _read(self.folder.state, problems)
         outcome = _read(self.folder.exit, problems)
         self._architecture = architecture_of(spec, outcome, self._notes)
+        self._result = outcome.get("result") or {}
         sections = sections_of(
             run,
             spec=spec,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,34 +12,34 @@ from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal
-from textual.markup import escape
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
-from mmfuse.errors import BadSpec, MmfuseError
 from mmfuse_runs.records import RunRecord
 from mmfuse_tui.bindings import Group, help_rows
 from mmfuse_tui.board import BoardView
 from mmfuse_tui.chart_grid import ChartGrid
 from mmfuse_tui.clean import clean
+from mmfuse_tui.column_dialog import ColumnsScreen
+from mmfuse_tui.compare_screen import MOST_COMPARED, CompareScreen
+from mmfuse_tui.control import Control
 from mmfuse_tui.deck import Deck
-from mmfuse_tui.dialogs import ConfirmScreen, HelpScreen
+from mmfuse_tui.deeds import Deeds
 from mmfuse_tui.feed import Feed
 from mmfuse_tui.log_view import LogView
+from mmfuse_tui.mark_table import MarkTable
 from mmfuse_tui.panels import load_panels
-from mmfuse_tui.query import Query, parse_query
-from mmfuse_tui.run_columns import ORDERS, Order, order_of, run_columns
+from mmfuse_tui.runs_pane import RunsPane
 from mmfuse_tui.snapshot import RunSnapshot, StoreSnapshot
 from mmfuse_tui.status_bar import StatusBar
 from mmfuse_tui.table import Table
-from mmfuse_tui.verbs import Control, Name, is_possible, plan, why_not
+from mmfuse_tui.verbs import Name, is_possible
+from mmfuse_tui.view_memory import LEAST_SHARE, MOST_SHARE, ViewMemory
 
-NO_RUNS = "no runs yet: mmfuse search mixmas --dataset avmnist"
-FRAME_LINES, LEAST_LINES = 4, 7
-"""Lines of the table's frame beside its rows (border, headings, one blank), and the least it has."""
 TICK_SECONDS = 1.0
 """How often ages and times left are looked at."""
+STEP_SHARE, USUAL_SHARE = 10, 40
+"""Percent of the height by which the table grows or shrinks, and what it has when nobody asked for another share."""
 
 
 class RunsScreen(Screen[None]):
@@ -51,14 +52,31 @@ class RunsScreen(Screen[None]):
         Binding("x", "ask('kill')", "Kill", tooltip="End the run's processes at once", id="run.kill"),
         Binding("p", "pause", "Pause", tooltip="Pause the run, or let a paused one continue", id="run.pause"),
         Binding("r", "ask('resume')", "Resume", tooltip="Start the next attempt of an ended run", id="run.resume"),
+        Binding("D,delete", "ask('delete')", "Delete", show=False, tooltip="Delete ended runs", id="run.delete"),
+        Binding("t", "edit('tags')", "Tag", show=False, tooltip="Add tags or take them away", id="run.tag"),
+        Binding("e", "edit('notes')", "Edit", show=False, tooltip="Change name, tags and notes", id="run.edit"),
+        Binding("asterisk", "star", "Star", show=False, tooltip="Star runs, or take the stars away", id="run.star"),
+        Binding("u", "undo", "Undo", show=False, tooltip="Take back a change of tags, stars, notes", id="run.undo"),
         # First in line: what is typed right after the slash must reach the filter, never the verbs of the table.
         Binding("slash", "filter", "Filter", priority=True, tooltip="Show only some runs", id="runs.filter"),
         Binding("o", "order", "Sort", tooltip="Next order of the table", id="runs.order"),
         Binding("O", "reverse", "Reverse", show=False, tooltip="Turn the order round", id="runs.reverse"),
+        Binding("b", "group", "Group", show=False, tooltip="Group by dataset, search or tag", id="runs.group"),
+        Binding("V", "columns", "Columns", show=False, tooltip="Choose and move columns", id="runs.columns"),
+        Binding("c", "compare", "Compare", tooltip="Put the marked runs beside each other", id="runs.compare"),
         Binding("enter", "open", "Open", show=False, tooltip="Go to the panels of the run", id="runs.open"),
+        Binding(
+            "plus,equals_sign", "resize(1)", "Taller", show=False, tooltip="More room for the runs", id="view.taller"
+        ),
+        Binding("minus", "resize(-1)", "Shorter", show=False, tooltip="More room for the panels", id="view.shorter"),
         Binding("z", "zoom", "Zoom", tooltip="Give the focused part the whole screen, or take it back", id="view.zoom"),
         Binding(
-            "escape", "back", "Back", show=False, tooltip="Undo zoom and filter, go back to the runs", id="view.back"
+            "escape",
+            "back",
+            "Back",
+            show=False,
+            tooltip="Undo zoom, marks, filter; go back to the runs",
+            id="view.back",
         ),
         *(
             Binding(
@@ -73,30 +91,28 @@ class RunsScreen(Screen[None]):
         ),
     ]
 
-    def __init__(self, feed: Feed, control: Control, *, home: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        control: Control,
+        *,
+        home: Path,
+        clock: Callable[[], float] = time.time,
+        memory: ViewMemory | None = None,
+    ) -> None:
         super().__init__()
         self._feed = feed
-        self._control = control
         self._home = home
         self._clock = clock
-        self._filter = Query()
-        self._order: Order = ORDERS[0]
-        self._reversed = False
+        self._memory = memory or ViewMemory()
+        self._deeds = Deeds(self, feed, control)
         self._keys_for: object = None
 
     def compose(self) -> ComposeResult:
         """Status, table with its filter line, panels, keys."""
         yield StatusBar(self._home, id="status")
         yield Static(id="problem", markup=False)
-        with Container(id="runs-frame"):
-            columns = run_columns(self._clock, self._feed.sparks)
-            yield Table(columns, key=lambda run: run.id, empty="reading the store …", id="runs")
-            with Horizontal(id="filter-line"):
-                yield Static("/", id="filter-mark")
-                yield Input(
-                    placeholder="words  kind:search  state:running  tag:x  val/accuracy>0.7  age<2d", id="filter"
-                )
-                yield Static(id="filter-says", markup=False)
+        yield RunsPane(self._feed, clock=self._clock, id="runs-frame")
         yield Deck(id="deck")
         yield Footer(compact=True, show_command_palette=False)
 
@@ -107,6 +123,8 @@ class RunsScreen(Screen[None]):
         self._feed.sparks_changed.subscribe(self, lambda _: self._table.redraw_if_stale())
         self.set_interval(TICK_SECONDS, lambda: self._table.redraw_if_stale())
         self._table.focus()
+        self._pane.remembered(self._memory)
+        self._divide(self._memory.share)
         if self._feed.store.loaded:
             self._show_store(self._feed.store)
 
@@ -120,48 +138,89 @@ class RunsScreen(Screen[None]):
         """The run under the cursor."""
         return self._table.selected
 
+    @property
+    def targets(self) -> tuple[RunRecord, ...]:
+        """The runs that a key acts on: the marked ones, else the one under the cursor."""
+        marked = self._pane.marked
+        return marked or ((self.selected,) if self.selected is not None else ())
+
+    @property
+    def memory(self) -> ViewMemory:
+        """How this screen should look the next time."""
+        return self._pane.to_remember(self._memory)
+
     def go_to(self, run_id: str) -> None:
         """Put the cursor on a run, lifting the filter if that hides it."""
         if not self._table.select(run_id):
-            self._set_filter("")
+            self._pane.set_filter("")
             self._table.select(run_id)
         self._table.focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Actions senseless for the selected run are dimmed; a read-only store has none; text keeps its slash."""
+        """Actions that make no sense for the runs they would act on are dimmed; a read-only store has none."""
         if action == "filter":
             return not isinstance(self.focused, Input)
         if action == "ask":
             return self._allows(str(parameters[0]))  # type: ignore[arg-type]
         if action == "pause":
             return self._allows("pause") or self._allows("continue")
+        if action in ("edit", "star", "undo"):
+            return None if self._feed.store.read_only else True
         return True
 
     def action_ask(self, verb: Name) -> None:
         """Say what the verb will do; do it when confirmed."""
-        run = self.selected
-        if run is None or not is_possible(verb, run):
-            self.notify(why_not(verb, run), severity="warning", markup=False)
-            return
-        self._confirm(verb, run)
+        self._deeds.ask(verb, self.targets)
 
     def action_pause(self) -> None:
-        """Pause, or continue what is paused."""
-        run = self.selected
-        self.action_ask("continue" if run is not None and str(run.state) == "paused" else "pause")
+        """Pause, or continue where everything is paused."""
+        paused = self.targets and all(str(run.state) == "paused" for run in self.targets)
+        self.action_ask("continue" if paused else "pause")
+
+    def action_edit(self, field: str) -> None:
+        """Open the dialog for name, tags and notes."""
+        self._deeds.edit(self.targets, focus=field)
+
+    def action_star(self) -> None:
+        """Star the runs, or take their stars away."""
+        self._deeds.star(self.targets)
+
+    def action_undo(self) -> None:
+        """Take back the last change of names, tags, stars or notes."""
+        self._deeds.undo()
 
     def action_filter(self) -> None:
-        """Open the filter line; it has the focus on return, not a message later as with ``focus()``."""
-        self.query_one("#filter-line").add_class("-open")
-        self.set_focus(self.query_one("#filter", Input))
+        """Open the filter line."""
+        self._pane.open_filter()
 
     def action_order(self) -> None:
         """The next order."""
-        self._sort(ORDERS[(ORDERS.index(self._order) + 1) % len(ORDERS)])
+        self._pane.next_order()
 
     def action_reverse(self) -> None:
         """The same order, turned round."""
-        self._sort(self._order, turned=not self._reversed)
+        self._pane.turn()
+
+    def action_group(self) -> None:
+        """The next grouping."""
+        self._pane.next_group()
+
+    @work
+    async def action_columns(self) -> None:
+        """Choose columns."""
+        chosen = await self.app.push_screen_wait(ColumnsScreen(self._pane.column_names, self._pane.shown_columns))
+        if chosen is not None:
+            self._pane.show_columns(chosen)
+
+    def action_compare(self) -> None:
+        """The marked runs beside each other."""
+        runs = self._pane.marked
+        if len(runs) < 2:
+            self.notify("Mark two runs or more with space, then compare them.", severity="warning", markup=False)
+            return
+        if len(runs) > MOST_COMPARED:
+            self.notify(f"the first {MOST_COMPARED} of {len(runs)} marked runs are compared", markup=False)
+        self.app.push_screen(CompareScreen(self._feed, [run.id for run in runs[:MOST_COMPARED]]))
 
     def action_open(self) -> None:
         """From the table to the panels."""
@@ -174,6 +233,12 @@ class RunsScreen(Screen[None]):
             self.remove_class("-zoom-runs")
             self._deck.bring(number)
 
+    def action_resize(self, by: int) -> None:
+        """Give the table more or less of the height."""
+        share = (self._memory.share or USUAL_SHARE) + by * STEP_SHARE
+        self._divide(min(MOST_SHARE, max(LEAST_SHARE, share)))
+        self.post_message(RunsPane.ViewChanged())
+
     def action_zoom(self) -> None:
         """All room for the part that has the focus, or the usual division again."""
         if self.has_class("-zoom-runs") or self.has_class("-zoom-panel"):
@@ -182,12 +247,13 @@ class RunsScreen(Screen[None]):
             self.add_class("-zoom-runs" if self._table.has_focus else "-zoom-panel")
 
     def action_back(self) -> None:
-        """One step back: zoom, then the filter, then to the table."""
+        """One step back: zoom, then marks, then the filter, then to the table."""
         if self.has_class("-zoom-runs") or self.has_class("-zoom-panel"):
             self.remove_class("-zoom-runs", "-zoom-panel")
+        elif self._table.has_focus and self._table.marks:
+            self._table.set_marks(())
         elif self._table.has_focus or self.query_one("#filter", Input).has_focus:
-            self._set_filter("")
-            self.query_one("#filter-line").remove_class("-open")
+            self._pane.close_filter()
         self._table.focus()
 
     def help_groups(self) -> list[Group]:
@@ -195,6 +261,7 @@ class RunsScreen(Screen[None]):
         app = self.app
         return [
             ("Runs", help_rows(app, self.BINDINGS)),
+            ("Marking runs", help_rows(app, MarkTable.BINDINGS)),
             ("In a table", help_rows(app, Table.BINDINGS)),
             ("In the curves", help_rows(app, ChartGrid.BINDINGS)),
             ("In the log", help_rows(app, LogView.BINDINGS)),
@@ -216,30 +283,21 @@ class RunsScreen(Screen[None]):
         self.set_class(event.key is None, "-empty")
         self._refresh_keys()
 
-    @on(Table.Scrolled)
-    def _rows_scrolled(self, event: Table.Scrolled) -> None:
-        if event.table is self._table:
-            self._feed.show(run.id for run in self._table.on_screen)
+    @on(Table.Scrolled, "#runs")
+    def _rows_scrolled(self) -> None:
+        self._feed.show(run.id for run in self._table.on_screen)
 
-    @on(Table.HeadPressed)
-    def _head_pressed(self, event: Table.HeadPressed) -> None:
-        order = order_of(event.column)
-        if event.table is self._table and order is not None:
-            self._sort(order, turned=order is self._order and not self._reversed)
-
-    @on(Input.Changed, "#filter")
-    def _filter_changed(self, event: Input.Changed) -> None:
-        self._apply_filter(event.value)
-
-    @on(Input.Submitted, "#filter")
-    def _filter_submitted(self) -> None:
-        if not self._filter.text:
-            self.query_one("#filter-line").remove_class("-open")
-        self._table.focus()
+    @on(MarkTable.Marked)
+    def _marked(self) -> None:
+        self._refresh_keys()
 
     @property
-    def _table(self) -> Table[RunRecord]:
-        return self.query_one("#runs", Table)
+    def _pane(self) -> RunsPane:
+        return self.query_one(RunsPane)
+
+    @property
+    def _table(self) -> MarkTable[RunRecord]:
+        return self._pane.table
 
     @property
     def _deck(self) -> Deck:
@@ -250,94 +308,30 @@ class RunsScreen(Screen[None]):
         problem = self.query_one("#problem", Static)
         problem.update(Text(clean(snapshot.problem)))
         problem.set_class(bool(snapshot.problem), "-open")
-        self._fill_table()
+        self._pane.fill()
+        self.set_class(not self._table.rows, "-empty")
+        self._refresh_keys()
 
     def _show_run(self, snapshot: RunSnapshot) -> None:
         selected = self.selected
         if selected is not None and snapshot.id == selected.id:
             self._deck.show_run(snapshot)
 
-    def _fill_table(self) -> None:
-        """Filter and sort what the store holds now."""
-        now, all_runs = self._clock(), self._feed.store.runs
-        shown = [run for run in all_runs if self._filter.matches(run, now=now)]
-        ordered = self._order.apply(shown, reverse=self._reversed)
-        empty = "no run fits the filter" if all_runs else NO_RUNS
-        with self.app.batch_update():
-            self._table.sorted_by = self._order.column
-            self._table.descending = self._order.descending is not self._reversed
-            self._table.set_rows(ordered, empty=empty)
-            self.set_class(not ordered, "-empty")
-            self._write_titles(len(ordered), len(all_runs))
-            self.query_one("#runs-frame").styles.max_height = max(LEAST_LINES, len(all_runs) + FRAME_LINES)
-        self._refresh_keys()
-
     def _refresh_keys(self) -> None:
         """Dim and light the keys when what they act on changed: this redraws the footer, which is not cheap."""
-        run = self.selected
-        now = (self._feed.store.read_only, None if run is None else (str(run.state), run.damaged))
+        now = (self._feed.store.read_only, frozenset((str(run.state), run.damaged) for run in self.targets))
         if now != self._keys_for:
             self._keys_for = now
             self.refresh_bindings()
 
-    def _write_titles(self, shown: int, total: int) -> None:
-        frame = self.query_one("#runs-frame")
-        frame.border_title = f"[b]Runs[/] {shown} of {total}" if shown != total else f"[b]Runs[/] {total}"
-        words = self._order.words + (", reversed" if self._reversed else "")
-        frame.border_subtitle = escape(f"/{self._filter.text} · {words}" if self._filter.text else words)
-        if self._filter.text:
-            self._say(f"{shown} of {total}")
-
-    def _sort(self, order: Order, *, turned: bool = False) -> None:
-        self._order, self._reversed = order, turned
-        self._fill_table()
-
-    def _set_filter(self, text: str) -> None:
-        self.query_one("#filter", Input).value = text
-        self._apply_filter(text)
-
-    def _apply_filter(self, text: str) -> None:
-        """Filter as the user types; what does not parse leaves the table as it is and says why."""
-        try:
-            self._filter = parse_query(text)
-        except BadSpec as error:
-            self._say(error.message, bad=True)
-            return
-        self._say("")
-        self._fill_table()
-
-    def _say(self, words: str, *, bad: bool = False) -> None:
-        says = self.query_one("#filter-says", Static)
-        says.update(Text(words))
-        says.set_class(bad, "-bad")
+    def _divide(self, share: int) -> None:
+        """Give the table ``share`` percent of the height; 0: as the style sheet says."""
+        self._memory = replace(self._memory, share=share)
+        if share:
+            self._pane.styles.height = f"{share}fr"
+            self._deck.styles.height = f"{100 - share}fr"
 
     def _allows(self, verb: Name) -> bool | None:
         """True, or None: shown dimmed."""
-        run = self.selected
-        return True if not self._feed.store.read_only and is_possible(verb, run) else None
-
-    @work
-    async def _confirm(self, verb: Name, run: RunRecord) -> None:
-        if await self.app.push_screen_wait(ConfirmScreen(plan(verb, run, self._feed.run))):
-            self._carry_out(verb, run)
-
-    @work(thread=True, group="control")
-    def _carry_out(self, verb: Name, run: RunRecord) -> None:
-        """Ask in a thread of its own: the request may wait for a lock."""
-        label = clean(run.label)
-        try:
-            self._control.ask(verb, run.id)
-        except MmfuseError as error:
-            self.app.notify(
-                f"{clean(error.message)}\n{clean(error.hint)}".strip(),
-                title=f"{verb.capitalize()} {label}",
-                severity="error",
-                markup=False,
-            )
-        else:
-            self.app.notify(f"asked {label} to {verb}", markup=False)
-        self._feed.refresh()
-
-    def open_help(self, everywhere: list[Group]) -> None:
-        """Show every key, those of the app last."""
-        self.app.push_screen(HelpScreen([*self.help_groups(), *everywhere]))
+        possible = any(is_possible(verb, run) for run in self.targets)
+        return True if possible and not self._feed.store.read_only else None

@@ -43,7 +43,8 @@ class RunSnapshot:
 
     ``problems`` are sentences about files that could not be read; ``processes`` names the worker's and supervisor's
     process ids for the dialogs that end them. ``notes`` are the journal's note rows; ``architecture`` is what was asked
-    for or found, None while a search goes on; ``task`` is None for a dataset that is not registered here.
+    for or found, None while a search goes on; ``task`` is None for a dataset that is not registered here. ``spec`` and
+    ``result`` are config.json and what exit.json came out with.
     """
 
     id: str
@@ -58,6 +59,16 @@ class RunSnapshot:
     notes: tuple[Mapping[str, Any], ...] = ()
     architecture: Architecture | None = None
     task: Task | None = None
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedRun:
+    """One of several runs that are looked at together."""
+
+    record: RunRecord
+    run: RunSnapshot
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Generic
+from typing import Any, ClassVar, Generic
 
 from rich.segment import Segment
 from rich.style import Style
@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
-from mmfuse_tui.columns import Column, Item, choose_columns, fit_pieces
+from mmfuse_tui.columns import Column, Item, Piece, choose_columns, fit_pieces
 from mmfuse_tui.states import STATE_STYLES
 
 CELL_STYLES = frozenset({"cell--dim", "cell--strong", "cell--accent", "cell--bar", "cell--track", "cell--mark"})
@@ -30,6 +30,7 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         "table--head",
         "table--head-sorted",
         "table--cursor",
+        "table--marked",
         *CELL_STYLES,
         *STATE_STYLES,
     }
@@ -46,32 +47,33 @@ class Table(ScrollView, Generic[Item], can_focus=True):
     sorted_by: reactive[str] = reactive("")
     descending: reactive[bool] = reactive(True)
 
-    class Moved(Message):
-        """The cursor stands on another item (``key`` None: there is none)."""
+    class Told(Message):
+        """What a table tells: which one it is."""
 
-        def __init__(self, table: Table[Item], key: str | None) -> None:
+        def __init__(self, table: Table[Any]) -> None:
             super().__init__()
             self.table = table
-            self.key = key
 
         @property
         def control(self) -> Widget:
             """The table, for ``@on`` selectors."""
             return self.table
 
-    class Scrolled(Message):
+    class Moved(Told):
+        """The cursor stands on another item (``key`` None: there is none)."""
+
+        def __init__(self, table: Table[Any], key: str | None) -> None:
+            super().__init__(table)
+            self.key = key
+
+    class Scrolled(Told):
         """Other rows are visible than before."""
 
-        def __init__(self, table: Table[Item]) -> None:
-            super().__init__()
-            self.table = table
-
-    class HeadPressed(Message):
+    class HeadPressed(Told):
         """A heading was clicked."""
 
-        def __init__(self, table: Table[Item], column: str) -> None:
-            super().__init__()
-            self.table = table
+        def __init__(self, table: Table[Any], column: str) -> None:
+            super().__init__(table)
             self.column = column
 
     def __init__(
@@ -152,9 +154,9 @@ class Table(ScrollView, Generic[Item], can_focus=True):
             text = f"  {self._empty}" if not self._rows and y == 2 else ""
             return Strip([Segment(text, base + self._style("cell--dim"))]).adjust_cell_length(width, base)
         on_cursor = row == self.cursor
-        if on_cursor:
-            base += self._style("table--cursor")
-        mark = Segment("▌" if on_cursor else " ", base + self._style("cell--mark"))
+        base += self._row_style(self._rows[row], on_cursor)
+        sign, part = self._sign_of(self._rows[row], on_cursor)
+        mark = Segment(sign, base + self._style(part))
         pieces = self._pieces(self._rows[row], self._layout())
         segments = [mark, *(Segment(text, base + self._style(style) if style else base) for text, style in pieces)]
         return Strip(segments).adjust_cell_length(width, base)
@@ -185,6 +187,19 @@ class Table(ScrollView, Generic[Item], can_focus=True):
             if left <= event.x < left + width:
                 self.post_message(self.HeadPressed(self, column.name))
             left += width + self._gap
+
+    def set_columns(self, columns: Sequence[Column[Item]]) -> None:
+        """Show these columns, as far as they fit."""
+        self._columns = columns
+        self.refresh()
+
+    def _row_style(self, item: Item, on_cursor: bool) -> Style:
+        """What lies under a row's cells."""
+        return self._style("table--cursor") if on_cursor else Style.null()
+
+    def _sign_of(self, item: Item, on_cursor: bool) -> Piece:
+        """What stands left of a row, and its component class."""
+        return ("▌" if on_cursor else " ", "cell--mark")
 
     @property
     def _room(self) -> int:

@@ -1,72 +1,33 @@
-"""What can be asked of a run, when it makes sense, and what will happen in plain words."""
+"""What can be asked of runs, when it makes sense, and what will happen in plain words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
-from mmfuse.errors import StoreError
+from mmfuse_tui import wording
 from mmfuse_tui.clean import clean
 from mmfuse_tui.snapshot import RunSnapshot
 
 if TYPE_CHECKING:
     from mmfuse_runs.records import RunRecord
 
-Name = Literal["stop", "kill", "pause", "continue", "resume"]
+Name = Literal["stop", "kill", "pause", "continue", "resume", "delete"]
 
-
-class Control(Protocol):
-    """Where requests go; it may take a moment and raises errors meant for people."""
-
-    def ask(self, verb: Name, run_id: str) -> None:
-        """Request ``verb`` of the run."""
-
-
-class StoreControl:
-    """Requests through `mmfuse_runs.control`, on a store of its own: the reader's belongs to the reader's thread."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-
-    def ask(self, verb: Name, run_id: str) -> None:
-        """Request ``verb`` of the run.
-
-        Raises:
-            RunBusy: the run is in a state in which that makes no sense.
-            StoreError: the home cannot be written.
-        """
-        from mmfuse_runs import control
-        from mmfuse_runs.store import RunStore
-
-        store = RunStore(self._home)
-        try:
-            if verb == "stop":
-                control.stop(store, run_id, by="tui")
-            elif verb == "kill":
-                control.kill(store, run_id, by="tui")
-            elif verb == "pause":
-                control.pause(store, run_id, by="tui")
-            elif verb == "continue":
-                control.continue_(store, run_id, by="tui")
-            else:
-                control.resume(store, run_id, by="tui")
-        except OSError as error:
-            raise StoreError(f"run {run_id} could not be asked to {verb}: {error.strerror}") from error
-        finally:
-            store.close()
+LISTED = 6
+"""Runs that a dialog about many of them names."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a dialog says before a verb is carried out.
 
-    ``key`` confirms; ``command`` does the same from a shell.
+    ``key`` confirms; ``command`` does the same from a shell. ``run_ids`` are those for which it makes sense.
     """
 
     verb: Name
-    run_id: str
+    run_ids: tuple[str, ...]
     title: str
     effects: tuple[str, ...]
     command: str
@@ -85,7 +46,9 @@ class _Verb:
 
 def is_possible(verb: Name, run: RunRecord | None) -> bool:
     """Whether the verb makes sense for the run as it is now."""
-    return run is not None and not run.damaged and str(run.state) in _VERBS[verb].states
+    if run is None or (run.damaged and verb != "delete"):
+        return False
+    return run.damaged or str(run.state) in _VERBS[verb].states
 
 
 def plan(verb: Name, run: RunRecord, details: RunSnapshot | None) -> Plan:
@@ -94,12 +57,38 @@ def plan(verb: Name, run: RunRecord, details: RunSnapshot | None) -> Plan:
     of_run = details if details is not None and details.id == run.id else None
     return Plan(
         verb,
-        run.id,
+        (run.id,),
         f"{known.title} {clean(run.label)}?",
         known.effects(run, of_run),
-        f"mmfuse runs {verb} {run.id}",
+        _command(verb, (run.id,)),
         known.key,
         known.dangerous,
+    )
+
+
+def plan_for_many(verb: Name, runs: Sequence[RunRecord], *, sizes: Mapping[str, int]) -> Plan:
+    """The dialog of a verb for several runs at once: which of them, what happens, what is lost.
+
+    ``sizes`` are the bytes of their folders, for deleting.
+    """
+    known = _VERBS[verb]
+    able = [run for run in runs if is_possible(verb, run)]
+    effects = [_names(able)]
+    if len(able) < len(runs):
+        effects.append(f"Not asked, since there is nothing to {verb} in their state: {len(runs) - len(able)}.")
+    effects += _lost(able, sizes) if verb == "delete" else ()
+    effects += known.effects(able[0], None)
+    ids = tuple(run.id for run in able)
+    title = f"{known.title} {len(able)} run{'s' * (len(able) != 1)}?"
+    return Plan(verb, ids, title, tuple(effects), _command(verb, ids), known.key, known.dangerous)
+
+
+def plan_deletion(run: RunRecord, size: int) -> Plan:
+    """The dialog of deleting one run whose folder has ``size`` bytes."""
+    known = _VERBS["delete"]
+    effects = (*_lost([run], {run.id: size}), *known.effects(run, None))
+    return Plan(
+        "delete", (run.id,), f"Delete {clean(run.label)}?", effects, _command("delete", (run.id,)), known.key, True
     )
 
 
@@ -149,6 +138,30 @@ def _resume(run: RunRecord, details: RunSnapshot | None) -> tuple[str, ...]:
     return (f"Attempt {run.attempt + 1} of the same run starts as soon as a device slot is free.", from_where)
 
 
+def _delete(run: RunRecord, details: RunSnapshot | None) -> tuple[str, ...]:
+    return ("There is no way back.",)
+
+
+def _lost(runs: Sequence[RunRecord], sizes: Mapping[str, int]) -> list[str]:
+    """What deleting costs, in words."""
+    size = wording.count(sum(sizes.get(run.id, 0) for run in runs))
+    folders = f"{len(runs)} folder{'s' * (len(runs) != 1)}"
+    lost = [f"Lost: {folders} with {size}B of checkpoints, metrics, logs and trials."]
+    starred = sum(run.starred for run in runs)
+    if starred:
+        lost.append(f"★ {starred} of them {'is' if starred == 1 else 'are'} starred.")
+    return lost
+
+
+def _names(runs: Sequence[RunRecord]) -> str:
+    shown = ", ".join(clean(run.label) for run in runs[:LISTED])
+    return shown + (f" and {len(runs) - LISTED} more" if len(runs) > LISTED else "")
+
+
+def _command(verb: Name, run_ids: Sequence[str]) -> str:
+    return f"mmfuse runs {'rm' if verb == 'delete' else verb} {' '.join(run_ids)}"
+
+
 def _process(details: RunSnapshot | None, role: str) -> str:
     pid = details.processes.get(role) if details else None
     return f" (process {pid})" if pid else ""
@@ -160,4 +173,11 @@ _VERBS: Mapping[Name, _Verb] = {
     "pause": _Verb(frozenset({"running"}), "Pause", "p", _pause),
     "continue": _Verb(frozenset({"paused"}), "Continue", "p", _continue),
     "resume": _Verb(frozenset({"stopped", "killed", "crashed", "lost"}), "Resume", "r", _resume),
+    "delete": _Verb(
+        frozenset({"finished", "stopped", "killed", "crashed", "lost", "cancelled"}),
+        "Delete",
+        "D",
+        _delete,
+        dangerous=True,
+    ),
 }

@@ -1,0 +1,87 @@
+"""Where the dashboard's requests go: to runs through their supervisors, and to what users say of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from mmfuse.errors import StoreError
+from mmfuse_tui.edit_dialog import Edit
+from mmfuse_tui.verbs import Name
+
+if TYPE_CHECKING:
+    from mmfuse_runs.store import RunStore
+
+
+class Control(Protocol):
+    """Takes requests; any of them may take a moment and raise an error meant for people."""
+
+    def ask(self, verb: Name, run_id: str) -> None:
+        """Request ``verb`` of the run."""
+
+    def edit(self, run_id: str, edit: Edit) -> None:
+        """Write down what the user says of the run."""
+
+    def size(self, run_id: str) -> int:
+        """Bytes of the run's folder."""
+
+
+class StoreControl:
+    """Requests through `mmfuse_runs`, on a store of its own: the reader's belongs to the reader's thread."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def ask(self, verb: Name, run_id: str) -> None:
+        """Request ``verb`` of the run.
+
+        Raises:
+            RunBusy: the run is in a state in which that makes no sense.
+            StoreError: the home cannot be written.
+        """
+        from mmfuse_runs import control
+
+        with self._store(f"run {run_id} could not be asked to {verb}") as store:
+            if verb == "stop":
+                control.stop(store, run_id, by="tui")
+            elif verb == "kill":
+                control.kill(store, run_id, by="tui")
+            elif verb == "pause":
+                control.pause(store, run_id, by="tui")
+            elif verb == "continue":
+                control.continue_(store, run_id, by="tui")
+            elif verb == "resume":
+                control.resume(store, run_id, by="tui")
+            else:
+                store.remove(run_id)
+
+    def edit(self, run_id: str, edit: Edit) -> None:
+        """Write down what the user says of the run.
+
+        Raises:
+            StoreError: the home cannot be written.
+        """
+        with self._store(f"run {run_id} could not be changed") as store:
+            store.set_meta(run_id, name=edit.name, tags=edit.tags, starred=edit.starred, notes=edit.notes)
+
+    def size(self, run_id: str) -> int:
+        """Bytes of the run's folder; 0 where it is gone."""
+        folder = self._home / "runs" / run_id
+        try:
+            return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+        except OSError:
+            return 0
+
+    @contextmanager
+    def _store(self, failure: str) -> Iterator[RunStore]:
+        from mmfuse_runs.store import RunStore
+
+        store = RunStore(self._home)
+        try:
+            yield store
+        except OSError as error:
+            raise StoreError(f"{failure}: {error.strerror}") from error
+        finally:
+            store.close()

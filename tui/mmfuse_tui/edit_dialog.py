@@ -1,0 +1,97 @@
+"""Dialogs that change what the user says of runs: name, tags and notes of one, tags of many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Static, TextArea
+
+from mmfuse_tui.clean import clean
+
+if TYPE_CHECKING:
+    from mmfuse_runs.records import RunRecord
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What to write into a run's meta data; None leaves a field as it is."""
+
+    name: str | None = None
+    tags: tuple[str, ...] | None = None
+    notes: str | None = None
+    starred: bool | None = None
+
+
+def retag(tags: Sequence[str], words: str) -> tuple[str, ...]:
+    """``tags`` after ``words`` such as ``paper +seed -draft``: a leading minus takes a tag away, others are added."""
+    kept = list(tags)
+    for word in words.replace(",", " ").split():
+        name = word.lstrip("+-")
+        if word.startswith("-"):
+            kept = [tag for tag in kept if tag != name]
+        elif name and name not in kept:
+            kept.append(name)
+    return tuple(kept)
+
+
+class EditScreen(ModalScreen[dict[str, Edit] | None]):
+    """Answers with an edit per run id, or None. Of several runs only the tags can be changed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Leave", id="edit.leave"),
+        Binding("ctrl+s", "save", "Save", priority=True, id="edit.save"),
+    ]
+
+    def __init__(self, runs: Sequence[RunRecord], *, focus: str = "tags") -> None:
+        super().__init__()
+        self._runs = runs
+        self._first = focus if len(runs) == 1 else "tags"
+
+    def compose(self) -> ComposeResult:
+        """A field per thing that can be changed."""
+        run = self._runs[0] if len(self._runs) == 1 else None
+        title = clean(run.label) if run else f"Tags of {len(self._runs)} runs"
+        with Vertical(id="dialog"):
+            yield Static(Text(title, overflow="ellipsis", no_wrap=True), id="dialog-title")
+            if run:
+                yield Static("Name", classes="field-name")
+                yield Input(run.name, id="field-name", classes="field")
+            yield Static("Tags" if run else "paper adds a tag, -draft takes one away", classes="field-name")
+            yield Input(" ".join(run.tags) if run else "", id="field-tags", classes="field")
+            if run:
+                yield Static("Notes", classes="field-name")
+                yield TextArea(run.notes, id="field-notes", tab_behavior="focus")
+            with Horizontal(id="dialog-buttons"):
+                yield Button(Text("Save  ctrl+s"), id="yes", variant="primary")
+                yield Button(Text("Leave it  esc"), id="no")
+
+    def on_mount(self) -> None:
+        """Where the key that opened it points."""
+        self.query_one(f"#field-{self._first}").focus()
+
+    def on_input_submitted(self) -> None:
+        """Enter in a line saves."""
+        self.action_save()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """A button answers."""
+        if event.button.id == "yes":
+            self.action_save()
+        else:
+            self.dismiss(None)
+
+    def action_save(self) -> None:
+        """Answer with what was typed."""
+        words = self.query_one("#field-tags", Input).value
+        if len(self._runs) > 1:
+            self.dismiss({run.id: Edit(tags=retag(run.tags, words)) for run in self._runs})
+            return
+        name, notes = self.query_one("#field-name", Input).value, self.query_one("#field-notes", TextArea).text
+        self.dismiss({self._runs[0].id: Edit(name.strip(), retag((), words), notes)})
