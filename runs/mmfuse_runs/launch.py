@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from mmfuse.errors import BadSpec, MmfuseError, RunBusy, StoreError
 from mmfuse_runs.atomic import write_json
 from mmfuse_runs.home import data_root as resolve_data_root
 from mmfuse_runs.identity import host_name
-from mmfuse_runs.slots import NoSuchDevice, cores, cpu_slots
+from mmfuse_runs.slots import NoSuchDevice, Ticket, cores, cpu_slots, draw_ticket
 from mmfuse_runs.statefile import read_record
 from mmfuse_runs.states import State, advanced
 
@@ -72,27 +73,50 @@ def start(
                 "at": time.time(),
             }
             _write(run / "launch.json", {"format": 1, "attempts": [*attempts, attempt]})
+            ticket = _place_in_line(store.home)
     with _or_give_up(store, run):
-        spawn_supervisor(run, log=run / f"log.{state['attempt']}.txt")
+        spawn_supervisor(run, log=run / f"log.{state['attempt']}.txt", ticket=ticket)
 
 
-def spawn_supervisor(run: Path, *, log: Path, adopt: bool = False) -> None:
+def spawn_supervisor(run: Path, *, log: Path, adopt: bool = False, ticket: Ticket | None = None) -> None:
     """Start a supervisor that is nobody's child: it leaves session and terminal, and its starter has nothing to reap.
+
+    A ``ticket`` becomes the supervisor's, or is given up where there will be none.
 
     Raises:
         StoreError: no process can be made.
     """
     command = [sys.executable, "-I", "-S", str(_SUPERVISE), str(run.absolute()), "--detach", *["--adopt"] * adopt]
+    with ExitStack() as failure:
+        if ticket is not None:
+            failure.callback(ticket.give_up)
+            command.append(f"--ticket={ticket.descriptor}:{ticket.path.name}")
+        try:
+            with open(log, "ab") as output:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                    pass_fds=[ticket.descriptor] if ticket else (),
+                )
+            code = process.wait()  # it forks first thing, so this takes as long as Python takes to start
+        except OSError as error:
+            raise StoreError(f"run {run.name} cannot be started: {error}") from error
+        if code != 0:
+            raise StoreError(f"run {run.name} cannot be started: its supervisor exited with {code}", f"look at {log}")
+        failure.pop_all()
+    if ticket is not None:
+        os.close(ticket.descriptor)  # the supervisor's copy keeps the place
+
+
+def _place_in_line(home: Path) -> Ticket | None:
+    """The run's ticket, drawn in the order of launches; None on a full disk, where its supervisor draws one later."""
     try:
-        with open(log, "ab") as output:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-            )
-        code = process.wait()  # it forks first thing, so this takes as long as Python takes to start
-    except OSError as error:
-        raise StoreError(f"run {run.name} cannot be started: {error}") from error
-    if code != 0:
-        raise StoreError(f"run {run.name} cannot be started: its supervisor exited with {code}", f"look at {log}")
+        return draw_ticket(home)
+    except OSError:
+        return None
 
 
 def _same_command(before: Mapping[str, Any], run: Path) -> list[str]:

@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 import mmfuse_runs
-from mmfuse_runs.slots import Line, NoSuchDevice, Slot, check_device, cpu_slots, slots_for
+from mmfuse.errors import StoreError
+from mmfuse_runs import control, launch
+from mmfuse_runs.slots import Line, NoSuchDevice, Slot, check_device, cpu_slots, draw_ticket, slots_for
+from mmfuse_runs.states import State
 
 WAITER = f"""
 import os, sys, time
@@ -255,3 +258,72 @@ def test_a_name_that_means_no_device_is_refused(name):
 @pytest.mark.parametrize("name", ["auto", "cpu", "cuda", "cuda:0", "cuda:12"])
 def test_a_device_of_another_machine_is_a_device(name):
     check_device(name)
+
+
+def test_a_ticket_drawn_earlier_is_served_first_though_its_owner_comes_later(tmp_path):
+    early = draw_ticket(tmp_path)
+    second = Line(tmp_path, run="second", wanted=["cpu.0"])
+    assert second.try_take() is None
+
+    first = Line(tmp_path, run="first", wanted=["cpu.0"], ticket=early)
+
+    assert first.try_take() is not None
+
+
+def test_a_ticket_whose_queue_was_emptied_is_drawn_anew(tmp_path):
+    line = Line(tmp_path, run="first", wanted=["cpu.0"], ticket=draw_ticket(tmp_path))
+    for ticket in (tmp_path / "queue").iterdir():
+        ticket.unlink()
+
+    assert line.try_take() is not None
+    assert list((tmp_path / "queue").iterdir()) == []
+
+
+def test_runs_get_their_slots_in_the_order_of_their_launches(house, monkeypatch):
+    monkeypatch.setenv("MMFUSE_CPU_SLOTS", "1")
+    holder = take(house.store.home, "holder", "cpu.0")
+    late = []
+    with monkeypatch.context() as patched:
+        patched.setattr(launch, "spawn_supervisor", lambda *given, **options: late.append((given, options)))
+        first = house.start("train")
+    second = house.start("train")
+    house.eventually(lambda: house.record(second)["waiting"])
+
+    given, options = late.pop()
+    launch.spawn_supervisor(*given, **options)
+    house.eventually(lambda: house.record(first)["waiting"])
+    holder.release()
+
+    house.wait(first, State.RUNNING)
+    assert house.state(second) is State.QUEUED
+    assert not any("/queue/" in link for link in open_files(house.worker(first).pid))
+    control.kill(house.store, first)
+    house.wait(second, State.RUNNING)
+    assert list((house.store.home / "queue").iterdir()) == []
+
+
+def test_a_run_that_cannot_be_supervised_leaves_the_line(house, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(launch, "_SUPERVISE", house.store.home / "missing.py")
+        with pytest.raises(StoreError, match="cannot be started"):
+            house.start("train")
+
+    assert list((house.store.home / "queue").iterdir()) == []
+
+
+@pytest.mark.parametrize("spoilt", ["state.json", "launch.json"])
+def test_a_supervisor_with_nothing_to_do_leaves_the_line(house, monkeypatch, spoilt):
+    late = []
+    with monkeypatch.context() as patched:
+        patched.setattr(launch, "spawn_supervisor", lambda *given, **options: late.append((given, options)))
+        run = house.start("train")
+    (house.path(run) / spoilt).write_text("{")
+    given, options = late.pop()
+
+    launch.spawn_supervisor(*given, **options)
+
+    house.eventually(lambda: list((house.store.home / "queue").iterdir()) == [])
+
+
+def open_files(pid):
+    return [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
