@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -15,7 +16,7 @@ import mmfuse_runs
 from mmfuse.errors import StoreError
 from mmfuse_runs import control, launch
 from mmfuse_runs.slots import Line, NoSuchDevice, Slot, check_device, cpu_slots, draw_ticket, slots_for
-from mmfuse_runs.states import State
+from mmfuse_runs.states import State, advanced
 
 WAITER = f"""
 import os, sys, time
@@ -279,19 +280,28 @@ def test_a_ticket_whose_queue_was_emptied_is_drawn_anew(tmp_path):
     assert list((tmp_path / "queue").iterdir()) == []
 
 
-def test_runs_get_their_slots_in_the_order_of_their_launches(house, monkeypatch):
+@pytest.fixture
+def late_supervisors(monkeypatch):
+    """Launched runs get no supervisor until their starter, a function by run, is called."""
+    late = {}
+
+    def keep(run, *, log, ticket):
+        kept = ticket._replace(descriptor=os.dup(ticket.descriptor))
+        late[run.name] = lambda: (spawn(run, log=log, ticket=kept), os.close(kept.descriptor))
+
+    spawn = launch.spawn_supervisor
+    monkeypatch.setattr(launch, "spawn_supervisor", keep)
+    return late
+
+
+def test_runs_get_their_slots_in_the_order_of_their_launches(house, monkeypatch, late_supervisors):
     monkeypatch.setenv("MMFUSE_CPU_SLOTS", "1")
     holder = take(house.store.home, "holder", "cpu.0")
-    late = []
-    with monkeypatch.context() as patched:
-        patched.setattr(launch, "spawn_supervisor", lambda *given, **options: late.append((given, options)))
-        first = house.start("train")
-    second = house.start("train")
-    house.eventually(lambda: house.record(second)["waiting"])
+    first, second = house.start("train"), house.start("train")
 
-    given, options = late.pop()
-    launch.spawn_supervisor(*given, **options)
-    house.eventually(lambda: house.record(first)["waiting"])
+    for run in (second, first):
+        late_supervisors[run]()
+        house.eventually(lambda run=run: house.record(run)["waiting"])
     holder.release()
 
     house.wait(first, State.RUNNING)
@@ -303,26 +313,27 @@ def test_runs_get_their_slots_in_the_order_of_their_launches(house, monkeypatch)
 
 
 def test_a_run_that_cannot_be_supervised_leaves_the_line(house, monkeypatch):
-    with monkeypatch.context() as patched:
-        patched.setattr(launch, "_SUPERVISE", house.store.home / "missing.py")
-        with pytest.raises(StoreError, match="cannot be started"):
-            house.start("train")
+    monkeypatch.setattr(launch, "_SUPERVISE", house.store.home / "missing.py")
+
+    with pytest.raises(StoreError, match="cannot be started"):
+        house.start("train")
 
     assert list((house.store.home / "queue").iterdir()) == []
 
 
-@pytest.mark.parametrize("spoilt", ["state.json", "launch.json"])
-def test_a_supervisor_with_nothing_to_do_leaves_the_line(house, monkeypatch, spoilt):
-    late = []
-    with monkeypatch.context() as patched:
-        patched.setattr(launch, "spawn_supervisor", lambda *given, **options: late.append((given, options)))
-        run = house.start("train")
-    (house.path(run) / spoilt).write_text("{")
-    given, options = late.pop()
+@pytest.mark.parametrize("trouble", ["cancelled", "damaged"])
+def test_a_supervisor_with_nothing_to_do_leaves_the_line(house, late_supervisors, trouble):
+    run = house.start("train")
+    if trouble == "cancelled":
+        cancelled = advanced(house.record(run), State.CANCELLED, at=time.time())
+        (house.path(run) / "state.json").write_text(json.dumps(cancelled))
+    else:
+        (house.path(run) / "launch.json").write_text("{")
 
-    launch.spawn_supervisor(*given, **options)
+    late_supervisors[run]()
 
     house.eventually(lambda: list((house.store.home / "queue").iterdir()) == [])
+    assert house.state(run) is (State.CANCELLED if trouble == "cancelled" else State.CRASHED)
 
 
 def open_files(pid):
