@@ -275,14 +275,15 @@ def resolve_search(
     declaration = SEARCHES.declaration(search)
     values, data, fit = _settle(SEARCHES, search, preset, settings)
     options = parse_options(declaration.Options, values, what=f"search {search}")
-    _check_kind(declaration, task_of(dataset), what=f"search {search}")
+    resolved_data = resolve_data(dataset, data)
+    _check_kind(declaration, task_of(dataset, resolved_data), what=f"search {search}")
     check = getattr(declaration, "check", None)
     if check is not None:
-        check(task_of(dataset), options)
+        check(task_of(dataset, resolved_data), options)
     return SearchSpec(
         search=search,
         dataset=dataset,
-        data=resolve_data(dataset, data),
+        data=resolved_data,
         options=options.model_dump(mode="json"),
         fit=parse_options(FitOptions, fit, what="fit"),
         seed=seed,
@@ -311,14 +312,15 @@ def resolve_train(
     values, data, fit = _settle(MODELS, family, preset, settings)
     base = merge(_defaults(declaration.Params), params or {})
     resolved = parse_options(declaration.Params, merge(base, values), what=f"model {family}")
-    _check_kind(declaration, task_of(dataset), what=f"model {family}")
+    resolved_data = resolve_data(dataset, data)
+    _check_kind(declaration, task_of(dataset, resolved_data), what=f"model {family}")
     check = getattr(declaration, "check", None)
     if check is not None:
-        check(resolved, task_of(dataset))
+        check(resolved, task_of(dataset, resolved_data))
     return TrainSpec(
         family=family,
         dataset=dataset,
-        data=resolve_data(dataset, data),
+        data=resolved_data,
         params=resolved.model_dump(mode="json"),
         fit=parse_options(FitOptions, merge(usual_fit(family), fit), what="fit"),
         seed=seed,
@@ -339,9 +341,16 @@ def resolve_data(dataset: str, values: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def task_of(dataset: str) -> Task:
-    """The dataset's task, without loading data."""
-    task: Task = DATASETS.declaration(dataset).TASK
+def task_of(dataset: str, data: Mapping[str, Any]) -> Task:
+    """The dataset's task under its options ``data``, without loading data.
+
+    A dataset whose task depends on its options declares ``task(options)`` beside its ``TASK``.
+    """
+    declaration = DATASETS.declaration(dataset)
+    if hasattr(declaration, "task"):
+        chosen: Task = declaration.task(parse_options(declaration.Options, data, what=f"dataset {dataset}"))
+        return chosen
+    task: Task = declaration.TASK
     return task
 
 

@@ -165,12 +165,12 @@ _PARTS: tuple[Callable[[RunFolder, Fields], Fields], ...] = (
 
 
 def _eta(progress: Mapping[str, Any]) -> float | None:
-    """Seconds left at the pace so far; None before there is a pace."""
+    """Seconds left at the pace so far; None before there is a pace, and once the work takes longer than it said."""
     spent = progress["at"] - progress["started"]
     if progress["done"] <= 0 or spent <= 0:
         return None
-    left = spent / progress["done"] * (progress["total"] - progress["done"])
-    return float(max(0.0, left - (time.time() - progress["at"])))
+    left = spent / progress["done"] * (progress["total"] - progress["done"]) - (time.time() - progress["at"])
+    return float(left) if left > 0 else None
 
 
 def _architecture(record: Mapping[str, Any]) -> Fields:

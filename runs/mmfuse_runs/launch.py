@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from mmfuse.errors import BadSpec, MmfuseError, RunBusy, StoreError
 from mmfuse_runs.atomic import write_json
 from mmfuse_runs.home import data_root as resolve_data_root
 from mmfuse_runs.identity import host_name
-from mmfuse_runs.slots import NoSuchDevice, cores, cpu_slots
+from mmfuse_runs.slots import NoSuchDevice, Ticket, cores, cpu_slots, draw_ticket
 from mmfuse_runs.statefile import read_record
 from mmfuse_runs.states import State, advanced
 
@@ -48,51 +49,80 @@ def start(
         StoreError: launch.json cannot be read or written, or no process can be made.
     """
     run = store.folder(run_id).path
-    with store.lock():
-        state = store.folder(run_id).state()
-        if state["state"] != State.QUEUED or state["supervisor"] is not None:
-            raise RunBusy(f"run {run_id} is {state['state']} and cannot be started", f"mmfuse runs show {run_id}")
-        attempts = store.folder(run_id).launch()["attempts"]
-        if attempts and attempts[-1].get("attempt") == state["attempt"]:
-            raise RunBusy(f"run {run_id} is already being started", f"mmfuse runs show {run_id}")
-        before = attempts[-1] if attempts else {}
+    with ExitStack() as line:
+        with store.lock():
+            state = store.folder(run_id).state()
+            if state["state"] != State.QUEUED or state["supervisor"] is not None:
+                raise RunBusy(f"run {run_id} is {state['state']} and cannot be started", f"mmfuse runs show {run_id}")
+            attempts = store.folder(run_id).launch()["attempts"]
+            if attempts and attempts[-1].get("attempt") == state["attempt"]:
+                raise RunBusy(f"run {run_id} is already being started", f"mmfuse runs show {run_id}")
+            before = attempts[-1] if attempts else {}
+            with _or_give_up(store, run):
+                attempt = {
+                    "attempt": state["attempt"],
+                    "argv": list(argv or _same_command(before, run)),
+                    "cwd": _working_folder(store.home),
+                    "host": host_name(),
+                    "python": sys.version.split()[0],
+                    "mmfuse": mmfuse.__version__,
+                    "git": _git_of_the_code(),
+                    "device": device or before.get("device", "auto"),
+                    "data_root": str(resolve_data_root(store.home, data_root or before.get("data_root"))),
+                    "threads": threads or before.get("threads") or _share_of_the_cores(),
+                    "started_by": started_by,
+                    "at": time.time(),
+                }
+                _write(run / "launch.json", {"format": 1, "attempts": [*attempts, attempt]})
+                ticket = line.enter_context(_place_in_line(store.home))
         with _or_give_up(store, run):
-            attempt = {
-                "attempt": state["attempt"],
-                "argv": list(argv or _same_command(before, run)),
-                "cwd": _working_folder(store.home),
-                "host": host_name(),
-                "python": sys.version.split()[0],
-                "mmfuse": mmfuse.__version__,
-                "git": _git_of_the_code(),
-                "device": device or before.get("device", "auto"),
-                "data_root": str(resolve_data_root(store.home, data_root or before.get("data_root"))),
-                "threads": threads or before.get("threads") or _share_of_the_cores(),
-                "started_by": started_by,
-                "at": time.time(),
-            }
-            _write(run / "launch.json", {"format": 1, "attempts": [*attempts, attempt]})
-    with _or_give_up(store, run):
-        spawn_supervisor(run, log=run / f"log.{state['attempt']}.txt")
+            spawn_supervisor(run, log=run / f"log.{state['attempt']}.txt", ticket=ticket)
 
 
-def spawn_supervisor(run: Path, *, log: Path, adopt: bool = False) -> None:
+def spawn_supervisor(run: Path, *, log: Path, adopt: bool = False, ticket: Ticket | None = None) -> None:
     """Start a supervisor that is nobody's child: it leaves session and terminal, and its starter has nothing to reap.
+
+    It inherits the ``ticket``; the caller closes its own copy.
 
     Raises:
         StoreError: no process can be made.
     """
     command = [sys.executable, "-I", "-S", str(_SUPERVISE), str(run.absolute()), "--detach", *["--adopt"] * adopt]
+    command += [f"--ticket={ticket.descriptor}:{ticket.path.name}"] if ticket else []
     try:
         with open(log, "ab") as output:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                pass_fds=[ticket.descriptor] if ticket else (),
             )
         code = process.wait()  # it forks first thing, so this takes as long as Python takes to start
     except OSError as error:
         raise StoreError(f"run {run.name} cannot be started: {error}") from error
     if code != 0:
         raise StoreError(f"run {run.name} cannot be started: its supervisor exited with {code}", f"look at {log}")
+
+
+@contextmanager
+def _place_in_line(home: Path) -> Iterator[Ticket | None]:
+    """The run's ticket, drawn in the order of launches, for a supervisor that is started inside the block.
+
+    None on a full disk, where the supervisor draws one as soon as it can.
+    """
+    try:
+        ticket = draw_ticket(home)
+    except OSError:
+        yield None
+        return
+    try:
+        yield ticket
+    except BaseException:
+        ticket.give_up()
+        raise
+    os.close(ticket.descriptor)  # the supervisor's copy keeps the place
 
 
 def _same_command(before: Mapping[str, Any], run: Path) -> list[str]:

@@ -3,7 +3,8 @@
 ``<home>/slots/<host>/cpu.<k>`` and ``gpu-<uuid>.<k>`` are slots: one is taken while somebody holds a ``flock`` on its
 file. ``<home>/queue/<nanoseconds>.<pid>.<host>`` are tickets: one is alive while its owner holds the lock on it. The
 kernel drops the locks of a process that dies, however it dies, so no slot leaks and no daemon is needed; a dead
-ticket is removed by whoever stands behind it.
+ticket is removed by whoever stands behind it. Whoever launches a run draws its ticket and hands it to the supervisor,
+so the line is in the order of the launches, however long each supervisor takes to arrive.
 
 A machine has half as many CPU slots as cores, at least one ($MMFUSE_CPU_SLOTS overrides), and one slot per GPU
 ($MMFUSE_RUNS_PER_GPU overrides). Standard library only: the supervisor imports this without site-packages.
@@ -47,6 +48,47 @@ class Slot(NamedTuple):
     def release(self) -> None:
         """Let the next in line have it (once no worker holds the descriptor either)."""
         os.close(self.descriptor)
+
+
+class Ticket(NamedTuple):
+    """A place in the line, for as long as any process holds its descriptor; a child that inherits it holds it too."""
+
+    path: Path
+    descriptor: int
+
+    @property
+    def valid(self) -> bool:
+        """Whether the file is still the one in the queue: somebody may have emptied that folder."""
+        return bool(os.fstat(self.descriptor).st_nlink)
+
+    def give_up(self) -> None:
+        """Step out of the line."""
+        self.path.unlink(missing_ok=True)
+        os.close(self.descriptor)
+
+
+def draw_ticket(home: Path) -> Ticket:
+    """Take the last place in the line.
+
+    Raises:
+        OSError: the home cannot be written.
+    """
+    queue = home / "queue"
+    queue.mkdir(parents=True, exist_ok=True)
+    while True:
+        path = queue / f"{_next_number(queue):020d}.{os.getpid()}.{host_name()}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        ticket = Ticket(path, descriptor)
+        if ticket.valid:
+            return ticket
+        os.close(descriptor)  # somebody took the ticket for a dead one before it was locked
+
+
+def _next_number(queue: Path) -> int:
+    """Now, or just behind the last in line: a clock that was set back lets nobody pass."""
+    numbers = [int(number) for name in os.listdir(queue) if (number := name.partition(".")[0]).isdecimal()]  # noqa: PTH208
+    return max(time.time_ns(), max(numbers, default=0) + 1)
 
 
 def cpu_slots() -> int:
@@ -106,15 +148,16 @@ class Line:
     Nobody takes a slot that a waiter before them also wants; waiters for different slots do not hold each other up.
     """
 
-    def __init__(self, home: Path, *, run: str, wanted: Sequence[str]) -> None:
+    def __init__(self, home: Path, *, run: str, wanted: Sequence[str], ticket: Ticket | None = None) -> None:
+        """``ticket`` is one that was drawn for this waiter before; without it the first `try_take` draws one."""
         self.waiting = ""
         """Why the last `try_take` came back without a slot, for people."""
-        self._queue = home / "queue"
+        self._home = home
         self._slots = home / "slots" / host_name()
         self._run = run
         self._wanted = list(wanted)
-        self._ticket: Path | None = None
-        self._descriptor = -1
+        self._ticket = ticket
+        self._described = False
 
     def try_take(self) -> Slot | None:
         """Take a wanted slot if one is free and nobody before us wants it; joins the line at the first call.
@@ -122,8 +165,8 @@ class Line:
         Raises:
             OSError: the home cannot be written.
         """
-        ticket = self._ticket or self._join()
-        claimed, ahead = self._claims_before(ticket)
+        ticket = self._join()
+        claimed, ahead = self._claims_before(ticket.path)
         for name in self._wanted:
             slot = None if name in claimed else self._try_lock(name)
             if slot is not None:
@@ -135,27 +178,18 @@ class Line:
     def leave(self) -> None:
         """Give up the place in the line; harmless if there is none."""
         if self._ticket is not None:
-            self._ticket.unlink(missing_ok=True)
-            os.close(self._descriptor)
+            self._ticket.give_up()
             self._ticket = None
 
-    def _join(self) -> Path:
-        self._queue.mkdir(parents=True, exist_ok=True)
-        while True:
-            path = self._queue / f"{self._next_number():020d}.{os.getpid()}.{host_name()}"
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink:
-                break
-            os.close(descriptor)  # somebody took the ticket for a dead one before it was locked
-        _describe(descriptor, {"run": self._run, "wanted": self._wanted})
-        self._ticket, self._descriptor = path, descriptor
-        return path
-
-    def _next_number(self) -> int:
-        """Now, or just behind the last in line: a clock that was set back lets nobody pass."""
-        numbers = [int(number) for name in os.listdir(self._queue) if (number := name.partition(".")[0]).isdecimal()]  # noqa: PTH208
-        return max(time.time_ns(), max(numbers, default=0) + 1)
+    def _join(self) -> Ticket:
+        if self._ticket is not None and not self._ticket.valid:
+            self.leave()
+        if self._ticket is None:
+            self._ticket, self._described = draw_ticket(self._home), False
+        if not self._described:
+            _describe(self._ticket.descriptor, {"run": self._run, "wanted": self._wanted})
+            self._described = True
+        return self._ticket
 
     def _claims_before(self, ticket: Path) -> tuple[set[str], list[Path]]:
         """Slots that live tickets before ours want, and the tickets before ours."""
@@ -171,9 +205,9 @@ class Line:
 
     def _tickets_before(self, ticket: Path) -> Iterator[Path]:
         own_host = f".{host_name()}"
-        for name in sorted(os.listdir(self._queue)):  # noqa: PTH208 - names suffice, and this runs four times a second
+        for name in sorted(os.listdir(ticket.parent)):  # noqa: PTH208 - names suffice, and this runs four times a second
             if name < ticket.name and name.split(".", 2)[2:] == [own_host[1:]]:
-                yield self._queue / name
+                yield ticket.parent / name
 
     def _try_lock(self, name: str) -> Slot | None:
         self._slots.mkdir(parents=True, exist_ok=True)

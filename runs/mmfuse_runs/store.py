@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mmfuse.architecture import canonical_json
-from mmfuse.errors import RunBusy, StoreError, UnknownName, unknown_name
+from mmfuse.errors import BadSpec, RunBusy, StoreError, UnknownName, unknown_name
 from mmfuse_runs.atomic import write_json
 from mmfuse_runs.fold import fold
 from mmfuse_runs.folder import FORMAT, RunFolder
@@ -77,9 +77,11 @@ class RunStore:
         ``spec`` becomes config.json; ``kind``, ``subject`` and ``dataset`` make the id and the index entry.
 
         Raises:
+            BadSpec: the name means something else already.
             StoreError: the home cannot be written or the disk is full; no run is left behind.
         """
         self._must_be_writable()
+        check_name(name)
         now = time.time()
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
@@ -160,9 +162,11 @@ class RunStore:
 
         Raises:
             UnknownName: there is no such run.
+            BadSpec: the name means something else already.
             StoreError: the home cannot be written, or meta.json is damaged or of a newer format.
         """
         self._must_be_writable()
+        check_name(name or "")
         folder = self.folder(run_id)
         given = {"name": name, "tags": None if tags is None else _distinct(tags), "starred": starred, "notes": notes}
         changes = {field: well_formed_json(value) for field, value in given.items() if value is not None}
@@ -362,6 +366,16 @@ class RunStore:
         return StoreError(
             f"the run store in {self.home} cannot be written: {error.strerror}", "choose another with --home"
         )
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that would never find its run, because it stands for the newest one.
+
+    Raises:
+        BadSpec: with the reason.
+    """
+    if name.strip() in LATEST:
+        raise BadSpec(f"no run can be named '{name}', which always means the newest run", "choose another --name")
 
 
 def _write_files(

@@ -25,7 +25,7 @@ from mmfuse_runs.identity import ProcessIdentity
 from mmfuse_runs.inbox import Request, Verb
 from mmfuse_runs.index_event import append_index_event, index_lock
 from mmfuse_runs.result import INDEXED
-from mmfuse_runs.slots import Line, NoSuchDevice, Slot, slots_for
+from mmfuse_runs.slots import Line, NoSuchDevice, Slot, Ticket, slots_for
 from mmfuse_runs.statefile import HEARTBEAT_S, StateFile, read_record, say
 from mmfuse_runs.states import LIVE, TRANSITIONS, State, whole_record, withdrawn
 from mmfuse_runs.verdict import NOTHING, UNKNOWN, Asked, Exit, Verdict, judge
@@ -62,9 +62,11 @@ class Launch(NamedTuple):
 class Supervisor:
     """Takes one attempt from `queued`, or from an orphaned worker, to its end."""
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, *, ticket: str = "") -> None:
         self._run = run
         self._home = run.parent.parent
+        self._ticket = _inherited(self._home, ticket) if ticket else None
+        """The place in the line that the launcher took, until the line has it."""
         self._wake = _Wake()
         self._state = StateFile(run, {})
         self._slot: Slot | None = None
@@ -79,15 +81,18 @@ class Supervisor:
         Raises:
             NotOurs: the run is not queued, or another supervisor has it.
         """
-        self._claim(frozenset({State.QUEUED}))
-        become_subreaper()
         try:
+            self._claim(frozenset({State.QUEUED}))
+            become_subreaper()
             launch = self._read_launch()
             if self._await_slot(launch.device):
                 self._work(launch)
                 self._seal()
         except Unstartable as error:
             self._settle(Verdict(State.CRASHED, str(error)))
+        finally:
+            if self._ticket is not None:
+                self._ticket.give_up()
 
     def adopt(self) -> None:
         """Look after a worker whose supervisor died, or settle a run of which nobody is left.
@@ -145,9 +150,11 @@ class Supervisor:
     def _await_slot(self, device: str) -> bool:
         """Stand in line until a slot is ours; False if the run was called off meanwhile."""
         try:
-            line = Line(self._home, run=self._run.name, wanted=slots_for(device))
+            wanted = slots_for(device)
         except NoSuchDevice as error:
             raise Unstartable(str(error)) from error
+        line = Line(self._home, run=self._run.name, wanted=wanted, ticket=self._ticket)
+        self._ticket = None
         try:
             while True:
                 if self._called_off():
@@ -386,9 +393,9 @@ class _Wake:
         self.terminated = True
 
 
-def main(run: str, *, adopt: bool = False) -> int:
+def main(run: str, *, adopt: bool = False, ticket: str = "") -> int:
     """Supervise the run in a folder to its end; the return value is this process's exit code."""
-    supervisor = Supervisor(Path(run).absolute())
+    supervisor = Supervisor(Path(run).absolute(), ticket=ticket)
     os.chdir("/")  # a supervisor must not keep anybody's folder or disk in use
     try:
         supervisor.adopt() if adopt else supervisor.start()
@@ -396,6 +403,13 @@ def main(run: str, *, adopt: bool = False) -> int:
         say(str(error))
         return 1
     return 0
+
+
+def _inherited(home: Path, ticket: str) -> Ticket:
+    """The ticket that the launcher drew and passed on; the worker must not inherit it in turn."""
+    descriptor, _, name = ticket.partition(":")
+    os.set_inheritable(int(descriptor), False)
+    return Ticket(home / "queue" / name, int(descriptor))
 
 
 def _terminate(worker: WorkerProcess) -> None:

@@ -1,4 +1,4 @@
-"""The worker's process as its supervisor sees it: started in a group of its own, or adopted while it works.
+"""The worker's process as its supervisor sees it: started in a session of its own, or adopted while it works.
 
 Standard library only, Linux only.
 """
@@ -22,6 +22,7 @@ from mmfuse_runs.verdict import Exit
 SWEEP_S = 5.0
 """How long killed descendants may take to vanish; one that hangs in the kernel is left behind then."""
 _PR_SET_CHILD_SUBREAPER = 36
+_READY = b"\n"
 _RESET_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE, signal.SIGCHLD)
 
 
@@ -76,7 +77,9 @@ class WorkerProcess:
 def start(command: Command) -> tuple[WorkerProcess, Gate]:
     """Fork a process that waits behind a gate: `Gate.open` lets it execute the command.
 
-    So its identity is on record before it can do anything, and it never starts should its supervisor die between.
+    So its identity is on record before it can do anything, and it never starts should its supervisor die between. It
+    leads a session of its own and so a process group: one in the supervisor's session would be orphaned when that dies,
+    and the kernel sends SIGHUP to an orphaned group that is paused.
 
     Raises:
         OSError: no process can be made, or the log cannot be written.
@@ -90,9 +93,7 @@ def start(command: Command) -> tuple[WorkerProcess, Gate]:
         _become(command, log, gate_read, failure_write)
     for descriptor in (log, gate_read, failure_write):
         os.close(descriptor)
-    # Also done by the child itself: whoever is first, the group exists before anybody signals it.
-    with suppress(OSError):
-        os.setpgid(pid, pid)
+    os.read(failure_read, 1)  # the group exists before anybody signals it
     return WorkerProcess(ProcessIdentity.of(pid), child=True), Gate(gate_write, failure_read)
 
 
@@ -128,7 +129,8 @@ def become_subreaper() -> None:
 def _become(command: Command, log: int, gate: int, failure: int) -> NoReturn:
     """In the forked child: wait at the gate, then turn into the command. Never returns, never raises."""
     try:
-        os.setpgid(0, 0)
+        os.setsid()
+        os.write(failure, _READY)
         signal.set_wakeup_fd(-1)
         for number in _RESET_SIGNALS:
             signal.signal(number, signal.SIG_DFL)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from mmfuse.architecture import Architecture
-from mmfuse.errors import RunBusy, StoreError, UnknownName
+from mmfuse.errors import BadSpec, RunBusy, StoreError, UnknownName
 from mmfuse.report import TrialRecord
 from mmfuse_runs import store as store_module
 from mmfuse_runs.atomic import write_json
@@ -223,6 +223,15 @@ def test_a_working_run_shows_its_progress(store: RunStore) -> None:
     assert record.eta_seconds == pytest.approx(90, abs=5)
     assert record.device == "cuda:0"
     assert record.elapsed_seconds is not None
+
+
+def test_work_that_takes_longer_than_expected_promises_no_end(store: RunStore) -> None:
+    folder = create(store)
+    work(folder)
+    report = {"done": 8, "total": 12, "what": "fusion", "at": time.time() - 30, "started": time.time() - 60}
+    write_json(folder.path / "progress.json", report)
+
+    assert listed(store).eta_seconds is None
 
 
 @pytest.mark.parametrize(("maximize", "best"), [(True, 0.75), (False, 0.5)])
@@ -576,6 +585,17 @@ def test_a_run_is_found_by_id_prefix_suffix_name_and_latest(store: RunStore) -> 
     assert store.find(first.id[-4:]) == first.id
     assert store.find(second.id[: len(second.id) - 1]) == second.id
     assert store.find("latest") == store.find("@last") == second.id
+
+
+@pytest.mark.parametrize("name", ["latest", "@last", " latest"])
+def test_no_run_can_take_a_name_that_means_the_newest_run(store: RunStore, name: str) -> None:
+    folder = create(store, name="mine")
+
+    for take in (lambda: create(store, name=name), lambda: store.set_meta(folder.id, name=name)):
+        with pytest.raises(BadSpec, match="always means the newest run"):
+            take()
+
+    assert [record.name for record in store.records()] == ["mine"]
 
 
 def test_a_selector_that_fits_several_runs_lists_them(store: RunStore) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -171,6 +172,25 @@ def test_an_orphan_can_be_paused_and_a_paused_orphan_stays_paused(house):
     assert control.continue_(house.store, run) is State.RUNNING
     control.stop(house.store, run)
     assert house.wait(run) is State.STOPPED
+
+
+def test_a_paused_run_survives_its_supervisor_and_stays_paused(house):
+    run = house.start("train", until=State.RUNNING)
+    control.pause(house.store, run)
+
+    house.kill_supervisor(run)
+
+    # The kernel hangs up on a paused process group that its session leaves behind, within microseconds.
+    assert house.worker(run).alive()
+    house.eventually(lambda: _is_stopped(house.worker(run).pid))
+    assert control.adopt(house.store, run) is State.PAUSED
+    assert control.continue_(house.store, run) is State.RUNNING
+    control.stop(house.store, run)
+    assert house.wait(run) is State.STOPPED
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def test_the_last_word_of_a_worker_that_ended_alone_counts_once_adopted(house):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -12,7 +13,10 @@ from pathlib import Path
 import pytest
 
 import mmfuse_runs
-from mmfuse_runs.slots import Line, NoSuchDevice, Slot, check_device, cpu_slots, slots_for
+from mmfuse.errors import StoreError
+from mmfuse_runs import control, launch
+from mmfuse_runs.slots import Line, NoSuchDevice, Slot, check_device, cpu_slots, draw_ticket, slots_for
+from mmfuse_runs.states import State, advanced
 
 WAITER = f"""
 import os, sys, time
@@ -255,3 +259,82 @@ def test_a_name_that_means_no_device_is_refused(name):
 @pytest.mark.parametrize("name", ["auto", "cpu", "cuda", "cuda:0", "cuda:12"])
 def test_a_device_of_another_machine_is_a_device(name):
     check_device(name)
+
+
+def test_a_ticket_drawn_earlier_is_served_first_though_its_owner_comes_later(tmp_path):
+    early = draw_ticket(tmp_path)
+    second = Line(tmp_path, run="second", wanted=["cpu.0"])
+    assert second.try_take() is None
+
+    first = Line(tmp_path, run="first", wanted=["cpu.0"], ticket=early)
+
+    assert first.try_take() is not None
+
+
+def test_a_ticket_whose_queue_was_emptied_is_drawn_anew(tmp_path):
+    line = Line(tmp_path, run="first", wanted=["cpu.0"], ticket=draw_ticket(tmp_path))
+    for ticket in (tmp_path / "queue").iterdir():
+        ticket.unlink()
+
+    assert line.try_take() is not None
+    assert list((tmp_path / "queue").iterdir()) == []
+
+
+@pytest.fixture
+def late_supervisors(monkeypatch):
+    """Launched runs get no supervisor until their starter, a function by run, is called."""
+    late = {}
+
+    def keep(run, *, log, ticket):
+        kept = ticket._replace(descriptor=os.dup(ticket.descriptor))
+        late[run.name] = lambda: (spawn(run, log=log, ticket=kept), os.close(kept.descriptor))
+
+    spawn = launch.spawn_supervisor
+    monkeypatch.setattr(launch, "spawn_supervisor", keep)
+    return late
+
+
+def test_runs_get_their_slots_in_the_order_of_their_launches(house, monkeypatch, late_supervisors):
+    monkeypatch.setenv("MMFUSE_CPU_SLOTS", "1")
+    holder = take(house.store.home, "holder", "cpu.0")
+    first, second = house.start("train"), house.start("train")
+
+    for run in (second, first):
+        late_supervisors[run]()
+        house.eventually(lambda run=run: house.record(run)["waiting"])
+    holder.release()
+
+    house.wait(first, State.RUNNING)
+    assert house.state(second) is State.QUEUED
+    assert not any("/queue/" in link for link in open_files(house.worker(first).pid))
+    control.kill(house.store, first)
+    house.wait(second, State.RUNNING)
+    assert list((house.store.home / "queue").iterdir()) == []
+
+
+def test_a_run_that_cannot_be_supervised_leaves_the_line(house, monkeypatch):
+    monkeypatch.setattr(launch, "_SUPERVISE", house.store.home / "missing.py")
+
+    with pytest.raises(StoreError, match="cannot be started"):
+        house.start("train")
+
+    assert list((house.store.home / "queue").iterdir()) == []
+
+
+@pytest.mark.parametrize("trouble", ["cancelled", "damaged"])
+def test_a_supervisor_with_nothing_to_do_leaves_the_line(house, late_supervisors, trouble):
+    run = house.start("train")
+    if trouble == "cancelled":
+        cancelled = advanced(house.record(run), State.CANCELLED, at=time.time())
+        (house.path(run) / "state.json").write_text(json.dumps(cancelled))
+    else:
+        (house.path(run) / "launch.json").write_text("{")
+
+    late_supervisors[run]()
+
+    house.eventually(lambda: list((house.store.home / "queue").iterdir()) == [])
+    assert house.state(run) is (State.CANCELLED if trouble == "cancelled" else State.CRASHED)
+
+
+def open_files(pid):
+    return [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]

@@ -65,7 +65,7 @@ def test_a_device_that_is_not_there_crashes_the_run_with_its_name(house, monkeyp
     assert "'cuda:3'" in house.record(run)["reason"]
 
 
-def test_the_worker_gets_its_environment_a_group_of_its_own_and_a_plain_log(house):
+def test_the_worker_gets_its_environment_a_session_of_its_own_and_a_plain_log(house):
     run = house.start("tell_environment", until=State.FINISHED)
 
     told = json.loads((house.path(run) / "environment.json").read_text())
@@ -78,7 +78,7 @@ def test_the_worker_gets_its_environment_a_group_of_its_own_and_a_plain_log(hous
         "CUDA_VISIBLE_DEVICES": "",
     }
     assert {name: told[name] for name in expected} == expected
-    assert told["pgid"] == told["pid"] != told["sid"] == house.supervisor(run).pid
+    assert told["pid"] == told["pgid"] == told["sid"] != house.supervisor(run).pid
     assert (told["stdin"], told["cwd"]) == ("/dev/null", str(Path.cwd()))
     assert (house.path(run) / "log.1.txt").read_text() == "a line without newline"
 
