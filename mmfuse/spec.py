@@ -341,16 +341,18 @@ def resolve_data(dataset: str, values: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def task_of(dataset: str, data: Mapping[str, Any]) -> Task:
-    """The dataset's task under its options ``data``, without loading data.
+def task_of(dataset: str, data: Mapping[str, Any] | None = None) -> Task:
+    """The dataset's task under its options ``data`` (default: its defaults), without loading data.
 
     A dataset whose task depends on its options declares ``task(options)`` beside its ``TASK``.
+
+    Raises:
+        UnknownName, BadSpec: when there is no such dataset, or its options are malformed.
     """
     declaration = DATASETS.declaration(dataset)
-    if hasattr(declaration, "task"):
-        chosen: Task = declaration.task(parse_options(declaration.Options, data, what=f"dataset {dataset}"))
-        return chosen
     task: Task = declaration.TASK
+    if data is not None and hasattr(declaration, "task"):
+        task = declaration.task(parse_options(declaration.Options, data, what=f"dataset {dataset}"))
     return task
 
 
