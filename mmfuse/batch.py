@@ -52,13 +52,15 @@ class Scale:
 class Split:
     """N samples of one split, as stored: inputs by modality (N, ...), target (N,) or (N, K), ids (N,).
 
-    Inputs may be compact (uint8); `batch` turns them into scaled float32.
+    Inputs may be compact; `batch` turns them into scaled float32: smaller numbers such as uint8, or, for a modality
+    with an entry (V, ...) in ``tables``, the numbers of its rows.
     """
 
     inputs: Mapping[str, Tensor]
     target: Tensor
     ids: Tensor
     scales: Mapping[str, Scale] = field(default_factory=dict)
+    tables: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.target)
@@ -76,7 +78,9 @@ class Split:
     def take(self, index: Tensor) -> Split:
         """The split that holds only the samples at positions ``index``."""
         inputs = {name: value.index_select(0, index) for name, value in self.inputs.items()}
-        return Split(inputs, self.target.index_select(0, index), self.ids.index_select(0, index), self.scales)
+        return replace(
+            self, inputs=inputs, target=self.target.index_select(0, index), ids=self.ids.index_select(0, index)
+        )
 
     def materialise(self) -> Split:
         """The same samples scaled once and for all: batches become plain index selections."""
@@ -90,11 +94,12 @@ class Split:
             self.target.to(device),
             self.ids.to(device),
             {name: Scale(scale.mean.to(device), scale.std.to(device)) for name, scale in self.scales.items()},
+            {name: table.to(device) for name, table in self.tables.items()},
         )
 
     def _scaled(self, name: str, value: Tensor) -> Tensor:
-        scale = self.scales.get(name)
-        value = value.float()
+        table, scale = self.tables.get(name), self.scales.get(name)
+        value = (value if table is None else table[value.long()]).float()
         return value if scale is None else (value - scale.mean) / scale.std
 
 

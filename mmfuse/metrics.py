@@ -1,12 +1,14 @@
 """Scores of predictions, named as tasks name them; higher is better unless it is a loss or an error.
 
 - multiclass, logits (N, K), target (N,): accuracy, f1_micro, f1_macro, f1_weighted, and loss (cross-entropy)
-- multilabel, logits (N, K), target (N, K) of 0 and 1: f1_micro, f1_macro, f1_weighted, f1_samples at a probability of
-  0.5; average_precision and auroc (macro) from the probabilities themselves; loss (binary cross-entropy)
+- multilabel, logits (N, K), target (N, K) of 0 and 1: f1_micro, f1_macro, f1_weighted, f1_samples at the task's
+  threshold; average_precision and auroc (macro) from the probabilities themselves; loss (binary cross-entropy)
 - regression, predictions and target (N,) or (N, K): mae, rmse, corr (Pearson), and loss (mean squared error)
 
-Macro scores run over the classes for which they are defined, as scikit-learn's do. The MixMAS and M2-Mixer releases
-feed AUROC with hard decisions and add metrics up over all epochs; here they are computed afresh, from probabilities.
+Macro scores run over the classes for which they are defined. So a label that is neither predicted nor present counts
+for nothing, where scikit-learn's macro F1 of several labels counts it as 0 (``zero_division=0``); a sample without
+labels, predicted or true, counts as 0 in ``f1_samples`` in both. The MixMAS and M2-Mixer releases feed AUROC with hard
+decisions and add metrics up over all epochs; here they are computed afresh, from probabilities.
 """
 
 from __future__ import annotations
@@ -31,14 +33,14 @@ def compute_metrics(task: Task, logits: Tensor, target: Tensor) -> dict[str, flo
     Raises:
         BadSpec: when the task's primary metric is none of its kind's.
     """
-    computed = METRICS[task.kind](logits.float(), target) if task.kind in METRICS else {}
+    computed = METRICS[task.kind](logits.float(), target, task) if task.kind in METRICS else {}
     if task.metric not in computed:
         known = ", ".join(sorted(computed)) or "none"
         raise BadSpec(f"{task.kind} task {task.name} has no metric '{task.metric}'", f"known: {known}")
     return computed
 
 
-def _multiclass(logits: Tensor, target: Tensor) -> dict[str, float]:
+def _multiclass(logits: Tensor, target: Tensor, task: Task) -> dict[str, float]:
     prediction, classes = logits.argmax(dim=1), logits.shape[1]
     f1 = {
         f"f1_{average}": float(_f1_multiclass(prediction, target, classes=classes, average=average))
@@ -55,9 +57,9 @@ def _f1_multiclass(prediction: Tensor, target: Tensor, *, classes: int, average:
     return scores.multiclass_f1_score(prediction, target, classes, average=average, validate_args=False)
 
 
-def _multilabel(logits: Tensor, target: Tensor) -> dict[str, float]:
+def _multilabel(logits: Tensor, target: Tensor, task: Task) -> dict[str, float]:
     probability, truth, labels = logits.sigmoid(), target.long(), logits.shape[1]
-    prediction = (probability > 0.5).long()
+    prediction = (probability > task.threshold).long()
     f1 = {
         f"f1_{average}": float(_f1_multilabel(prediction, truth, labels=labels, average=average))
         for average in AVERAGES
@@ -97,7 +99,7 @@ def _ranking(probability: Tensor, target: Tensor) -> dict[str, float]:
     }
 
 
-def _regression(prediction: Tensor, target: Tensor) -> dict[str, float]:
+def _regression(prediction: Tensor, target: Tensor, task: Task) -> dict[str, float]:
     prediction, target = prediction.reshape(len(target), -1), target.reshape(len(target), -1).float()
     error = prediction - target
     squared = error.square().mean()

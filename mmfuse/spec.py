@@ -276,10 +276,11 @@ def resolve_search(
     values, data, fit = _settle(SEARCHES, search, preset, settings)
     options = parse_options(declaration.Options, values, what=f"search {search}")
     resolved_data = resolve_data(dataset, data)
-    _check_kind(declaration, task_of(dataset, resolved_data), what=f"search {search}")
+    task = task_of(dataset, resolved_data)
+    _check_kind(declaration, task, what=f"search {search}")
     check = getattr(declaration, "check", None)
     if check is not None:
-        check(task_of(dataset, resolved_data), options)
+        check(task, options)
     return SearchSpec(
         search=search,
         dataset=dataset,
@@ -313,10 +314,11 @@ def resolve_train(
     base = merge(_defaults(declaration.Params), params or {})
     resolved = parse_options(declaration.Params, merge(base, values), what=f"model {family}")
     resolved_data = resolve_data(dataset, data)
-    _check_kind(declaration, task_of(dataset, resolved_data), what=f"model {family}")
+    task = task_of(dataset, resolved_data)
+    _check_kind(declaration, task, what=f"model {family}")
     check = getattr(declaration, "check", None)
     if check is not None:
-        check(resolved, task_of(dataset, resolved_data))
+        check(resolved, task)
     return TrainSpec(
         family=family,
         dataset=dataset,

@@ -31,7 +31,8 @@ class Modality:
 class Task:
     """A prediction problem: kind, modalities, number of outputs K, and the score with its direction.
 
-    ``metric`` is the primary metric's bare name (``accuracy``); in journals it appears as ``val/accuracy``.
+    ``metric`` is the primary metric's bare name (``accuracy``); in journals it appears as ``val/accuracy``. A label of
+    a multilabel task counts as predicted when its probability exceeds ``threshold``.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Task:
     metric: str
     maximize: bool = True
     classes: tuple[str, ...] = ()
+    threshold: float = 0.5
 
     def modality(self, name: str) -> Modality:
         """The modality called ``name``; KeyError where the task has none."""

@@ -93,9 +93,8 @@ def _random(origin: SearchSpec) -> SearchSpec:
     from mmfuse_cli.specs import all_settings
 
     declaration = SEARCHES.declaration(origin.search)
-    trials = declaration.expected_trials(
-        task_of(origin.dataset, origin.data), declaration.Options.model_validate(origin.options)
-    )
+    task = task_of(origin.dataset, origin.data)
+    trials = declaration.expected_trials(task, declaration.Options.model_validate(origin.options))
     shared = [word for word in all_settings(origin) if word.startswith(("space", "benchmark", "data", "fit"))]
     return resolve_search(
         "random",
