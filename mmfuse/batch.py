@@ -53,7 +53,8 @@ class Split:
     """N samples of one split, as stored: inputs by modality (N, ...), target (N,) or (N, K), ids (N,).
 
     Inputs may be compact; `batch` turns them into scaled float32: smaller numbers such as uint8, or, for a modality
-    with an entry (V, ...) in ``tables``, the numbers of its rows.
+    with an entry (V, ...) in ``tables``, the numbers of its rows. Inputs too large for memory, mapped from a file, are
+    not cut: they may hold more samples than the split, and ``rows`` (N,) says which of them these are.
     """
 
     inputs: Mapping[str, Tensor]
@@ -61,26 +62,28 @@ class Split:
     ids: Tensor
     scales: Mapping[str, Scale] = field(default_factory=dict)
     tables: Mapping[str, Tensor] = field(default_factory=dict)
+    rows: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.target)
 
     def batch(self, index: Tensor) -> Batch:
         """The samples at positions ``index`` (B,), scaled, float32."""
-        inputs = {name: self._scaled(name, value.index_select(0, index)) for name, value in self.inputs.items()}
+        inputs = {name: self._scaled(name, value) for name, value in self._cut(index).items()}
         return Batch(inputs, self.target.index_select(0, index), self.ids.index_select(0, index))
 
     def all(self) -> Batch:
         """Every sample in stored order, scaled, float32."""
-        inputs = {name: self._scaled(name, value) for name, value in self.inputs.items()}
+        stored = self.inputs if self.rows is None else self._cut(torch.arange(len(self), device=self.rows.device))
+        inputs = {name: self._scaled(name, value) for name, value in stored.items()}
         return Batch(inputs, self.target, self.ids)
 
     def take(self, index: Tensor) -> Split:
-        """The split that holds only the samples at positions ``index``."""
-        inputs = {name: value.index_select(0, index) for name, value in self.inputs.items()}
-        return replace(
-            self, inputs=inputs, target=self.target.index_select(0, index), ids=self.ids.index_select(0, index)
-        )
+        """The split that holds only the samples at positions ``index``; inputs with ``rows`` stay where they are."""
+        kept = replace(self, target=self.target.index_select(0, index), ids=self.ids.index_select(0, index))
+        if self.rows is not None:
+            return replace(kept, rows=self.rows.index_select(0, index))
+        return replace(kept, inputs=self._cut(index))
 
     def materialise(self) -> Split:
         """The same samples scaled once and for all: batches become plain index selections."""
@@ -88,14 +91,22 @@ class Split:
         return Split(everything.inputs, everything.target, everything.ids)
 
     def to(self, device: torch.device | str) -> Split:
-        """The same split on ``device``."""
+        """The same split on ``device``; a device other than the CPU gets the samples of the split only."""
+        cut = self.rows is not None and torch.device(device).type != "cpu"
+        inputs = self._cut(torch.arange(len(self))) if cut else self.inputs
         return Split(
-            {name: value.to(device) for name, value in self.inputs.items()},
+            {name: value.to(device) for name, value in inputs.items()},
             self.target.to(device),
             self.ids.to(device),
             {name: Scale(scale.mean.to(device), scale.std.to(device)) for name, scale in self.scales.items()},
             {name: table.to(device) for name, table in self.tables.items()},
+            None if cut else self.rows,
         )
+
+    def _cut(self, index: Tensor) -> dict[str, Tensor]:
+        """The stored inputs at positions ``index``."""
+        places = index if self.rows is None else self.rows.index_select(0, index)
+        return {name: value.index_select(0, places) for name, value in self.inputs.items()}
 
     def _scaled(self, name: str, value: Tensor) -> Tensor:
         table, scale = self.tables.get(name), self.scales.get(name)
