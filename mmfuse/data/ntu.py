@@ -1,13 +1,13 @@
 """NTU RGB+D: people's actions, filmed and as skeletons, on subjects never seen before (60 classes, accuracy).
 
 Shahroudy, Liu, Ng, Wang: "NTU RGB+D: A Large Scale Dataset for 3D Human Activity Analysis" (2016, arXiv 1604.02808),
-with the cross-subject split and the inputs of MFAS (arXiv 1903.06496): 8 frames of a video, and skeletons of at most two
-people brought to 32 frames. It is had by agreement with its authors only.
+with the cross-subject split and the inputs of MFAS (arXiv 1903.06496): 8 frames of a video, and skeletons of at most
+two people brought to 32 frames. It is had by agreement with its authors only.
 
-Where we differ from MFAS's code, each time because theirs is a slip: files are paired by their keys (theirs: by position
-in two listings); the last of the 8 frames is a frame (theirs: always black); colours are scaled in their own order
-(theirs: blue, green, red by the statistics of red, green, blue); a second person who is not there stays 0 (theirs:
-minus the first one's spine). The option ``compat`` brings the last three back.
+Where we differ from MFAS's code, each time because theirs is a slip: files are paired by their keys (theirs: by
+position in two listings); the last of the 8 frames is a frame (theirs: always black); colours are scaled in their own
+order (theirs: blue, green, red by the statistics of red, green, blue); a second person who is not there stays 0
+(theirs: minus the first one's spine). The option ``compat`` brings the last three back.
 
 Files are converted once (see `mmfuse.data.ntu_convert`) and mapped into memory by every run. Without the files a
 stand-in of the same formats is built on first use: see `mmfuse.data.ntu_standin`.
@@ -68,7 +68,7 @@ class Options(OptionsBase):
     size: Annotated[int, Field(ge=8, le=512)] | None = None
     """Side of the frames in pixels; null: 224 (ImageNet's) for real videos, 32 for the stand-in's."""
     fit: Literal["stretch", "crop"] = "stretch"
-    """How frames become square: stretched (as the 256 x 256 videos of MFAS's code were), or cut to the middle square."""
+    """How frames become square: stretched (as for the 256 x 256 videos of MFAS's code), or cut to the middle square."""
     length: Annotated[int, Field(ge=8, le=300)] = 32
     """Frames that each skeleton is brought to, by linear interpolation (MFAS: 32)."""
     centre: bool = True

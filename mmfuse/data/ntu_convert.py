@@ -1,8 +1,8 @@
 """What is made of NTU RGB+D's files once: rows of one array per modality, mapped into memory by every run.
 
-A conversion is a folder beside the files, ``converted/<name>``, with ``rows.npy`` (N, ...), ``digests.npy`` (N, 32), the
-SHA-256 of each row, and ``manifest.json``. It appears whole or not at all. One that was interrupted goes on where it
-was; one whose files have changed since (some added, fetched again or gone) is made anew, and what has not changed is
+A conversion is a folder beside the files, ``converted/<name>``, with ``rows.npy`` (N, ...), ``digests.npy`` (N, 32),
+the SHA-256 of each row, and ``manifest.json``. It appears whole or not at all. One that was interrupted goes on where
+it was; one whose files have changed since (some added, fetched again or gone) is made anew, and what has not changed is
 taken over. A file that cannot be read does not stop it: its reason is noted, and its row is 0 and must not be used.
 """
 
@@ -242,7 +242,7 @@ def _write_done(work: Path, done: int, unreadable: Mapping[str, str]) -> None:
 
 
 def _digest(row: Row) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(row)).digest()
+    return hashlib.sha256(np.ascontiguousarray(row).data).digest()
 
 
 def _check_room(work: Path, needed: int) -> None:
@@ -273,5 +273,5 @@ def fingerprint(parts: Sequence[Converted], rows: Sequence[int], treatment: Mapp
     """Content hash of the rows used, whatever else was converted with them, and of what is done to them."""
     digest = hashlib.sha256(canonical_json(dict(treatment)).encode())
     for part in parts:
-        digest.update(np.ascontiguousarray(part.digests[np.asarray(rows, dtype=np.int64)]))
+        digest.update(np.ascontiguousarray(part.digests[np.asarray(rows, dtype=np.int64)]).data)
     return digest.hexdigest()[:16]

@@ -3,7 +3,7 @@
 A clip's key says all about it: ``S001C002P003R002A013`` is setup 1, camera 2, subject 3, second repetition, action 13.
 The key of a video and of a skeleton file is the beginning of its name, whatever follows. Folders are known by the names
 that MFAS's code, BM-NAS's code (arXiv 2104.09379) and the dataset's own archives give them. Published code pairs the
-n-th video with the n-th skeleton file, so that one missing file shifts all that follow; here only equal keys are paired.
+n-th video with the n-th skeleton file, so that one missing file shifts all that follow; here only equal keys are pairs.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ def read_skeleton(path: Path) -> Skeleton:
     """Read a ``.skeleton`` file.
 
     Raises:
-        DataInvalid: for a file that shows nobody, ends early, goes on, or holds something else where a number or a joint
-            should be.
+        DataInvalid: for a file that shows nobody, ends early, goes on after its end, or holds something else where a
+            number or a joint should be.
     """
     lines = _Lines(path)
     frames = lines.count("frames")
@@ -63,8 +63,8 @@ def read_skeleton(path: Path) -> Skeleton:
 def centred(skeleton: Skeleton, *, compat: bool = False) -> NDArray[np.float32]:
     """Places relative to the first body's spine in the same frame, (3, T, 25, 2), gaps as 0.
 
-    A body that is not there stays 0; with ``compat`` it is moved like the others, as in the published code, and gaps are
-    filled before, not after.
+    A body that is not there stays 0; with ``compat`` it is moved like the others, as in the published code, and gaps
+    are filled before, not after.
     """
     places = filled(skeleton.places) if compat else skeleton.places
     moved = places - places[:, :, ORIGIN : ORIGIN + 1, :1]

@@ -136,8 +136,8 @@ def perform(key: str, recipe: Recipe) -> tuple[list[Array], NDArray[np.uint8]]:
     joints += rng.normal(0, [0.15, 0.05, 0.3]) + recipe.joint_noise * rng.standard_normal(joints.shape)
     people = [joints]
     if rng.random() < recipe.bystanders:
-        beside = _STANDING + [rng.choice([-1.0, 1.0]) * rng.uniform(0.6, 0.9), 0.0, rng.uniform(0.0, 0.5)]
-        people.append(beside + recipe.joint_noise * rng.standard_normal(joints.shape))
+        place = np.array([rng.choice([-1.0, 1.0]) * rng.uniform(0.6, 0.9), 0.0, rng.uniform(0.0, 0.5)])
+        people.append(_STANDING + place + recipe.joint_noise * rng.standard_normal(joints.shape))
     frames = _film(people, joints[:, _ENDS[limb]], _COLOURS[held] * rng.uniform(0.7, 1.1), shirt, recipe, rng)
     return people, frames
 
@@ -184,7 +184,7 @@ def _film(
         scene += recipe.figure * (shirt / 110 - 1.2) * _blobs(body, width=1.0)[..., None]
     cover = np.minimum(_blobs(ends, width=1.6), 1.0)[..., None]
     scene = scene * (1 - cover) + (colour + recipe.pixel_noise * rng.standard_normal(scene.shape)) * cover
-    return np.clip(np.rint(scene), 0, 255).astype(np.uint8)
+    return np.asarray(np.rint(scene).clip(0, 255), dtype=np.uint8)
 
 
 def _blobs(places: Array, *, width: float) -> Array:

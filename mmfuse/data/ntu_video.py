@@ -79,10 +79,11 @@ def fitted(picture: Picture, size: int, fit: Fit) -> Picture:
     if picture.shape[:2] == (size, size):
         return picture
     import torch
-    from torch.nn import functional as F
 
     planes = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float()
-    scaled = F.interpolate(planes, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    scaled = torch.nn.functional.interpolate(
+        planes, size=(size, size), mode="bilinear", antialias=True, align_corners=False
+    )
     return scaled[0].round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
 
 
@@ -104,7 +105,8 @@ def _decode(path: Path, choose: Callable[[int], Sequence[int]]) -> tuple[int, di
             f"{path.name} is a compressed video, and PyAV, which reads those, is not installed",
             "pip install 'mmfuse[video]'",
         ) from None
-    kept, count = {}, 0
+    kept: dict[int, Picture] = {}
+    count = 0
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -114,7 +116,7 @@ def _decode(path: Path, choose: Callable[[int], Sequence[int]]) -> tuple[int, di
             wanted = set(choose(promised))
             for frame in container.decode(stream):
                 if count in wanted:
-                    kept[count] = frame.to_ndarray(format="rgb24")
+                    kept[count] = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
                 count += 1
     except av.FFmpegError as error:
         raise DataInvalid(f"{path} is no video that can be read ({error.strerror})", _AGAIN) from error
