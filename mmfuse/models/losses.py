@@ -30,6 +30,22 @@ def prediction_loss(kind: TaskKind, logits: Tensor, target: Tensor, *, pos_weigh
     raise ValueError(f"a {kind} task has no prediction loss")
 
 
+class PredictionLoss(nn.Module):
+    """`prediction_loss` with the weights of labels at hand; they are settings and not saved with the model."""
+
+    pos_weight: Tensor | None
+
+    def __init__(self, kind: TaskKind, *, pos_weight: Sequence[float] | None = None) -> None:
+        super().__init__()
+        self.kind: TaskKind = kind
+        weights = None if pos_weight is None else torch.tensor(list(pos_weight))
+        self.register_buffer("pos_weight", weights, persistent=False)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The mean loss of ``logits`` (B, K)."""
+        return prediction_loss(self.kind, logits, target, pos_weight=self.pos_weight)
+
+
 class MultiHeadLoss(nn.Module):
     """Weighted sum of the prediction's loss and those of the unimodal heads (M2-Mixer).
 

@@ -15,9 +15,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from mmfuse.errors import BadSpec
 from mmfuse.models.block_choice import check_encoders, check_network
-from mmfuse.models.shapes import FusionName, fused_shape
+from mmfuse.models.shapes import FusionName, check_label_weights, fused_shape
 from mmfuse.options import Options
 from mmfuse.task import Task
 
@@ -119,15 +118,7 @@ def check(params: Params, task: Task) -> None:
     """
     shapes = check_encoders(params.encoders, task, family="m2_mixer")
     check_network(params.network, fused_shape(params.fusion, list(shapes.values())))
-    if params.pos_weight is None:
-        return
-    if task.kind != "multilabel":
-        raise BadSpec(f"model m2_mixer: pos_weight needs a multilabel task, {task.name} is {task.kind}", "leave it out")
-    if len(params.pos_weight) != task.outputs:
-        raise BadSpec(
-            f"model m2_mixer: pos_weight has {len(params.pos_weight)} values, {task.name} has {task.outputs} labels",
-            "give one value per label, or null",
-        )
+    check_label_weights(params.pos_weight, task, family="m2_mixer")
 
 
 from torch import nn

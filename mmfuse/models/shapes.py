@@ -106,3 +106,20 @@ def check_pooling(task: Task, modality: str, *, blocks: int, family: str) -> Non
             f"model {family} halves its input {blocks - 1} times, and {modality} of {task.name} has shape {read.shape}",
             f"it needs a grid of at least {least} x {least}",
         )
+
+
+def check_label_weights(weights: Sequence[float] | None, task: Task, *, family: str) -> None:
+    """Check that ``pos_weight``, if given, has one value per label of a multilabel task.
+
+    Raises:
+        BadSpec: when not.
+    """
+    if weights is None:
+        return
+    if task.kind != "multilabel":
+        raise BadSpec(f"model {family}: pos_weight needs a multilabel task, {task.name} is {task.kind}", "leave it out")
+    if len(weights) != task.outputs:
+        raise BadSpec(
+            f"model {family}: pos_weight has {len(weights)} values, {task.name} has {task.outputs} labels",
+            "give one value per label, or null",
+        )
