@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
 
 from mmfuse.errors import DataInvalid
 
@@ -60,9 +63,31 @@ def load_arrays(path: Path) -> Any:
     Raises:
         DataInvalid: when the file asks for anything else (nothing of it has been executed then), or is damaged.
     """
+    with path.open("rb") as file:
+        return _load(file, path)
+
+
+def load_object(path: Path) -> Any:
+    """The one object in a .npy file that NumPy wrote as a pickle, such as a dictionary.
+
+    Raises:
+        DataInvalid: as `load_arrays`, and for a file that holds an ordinary array or several objects.
+    """
+    with path.open("rb") as file:
+        try:
+            version = npy.read_magic(file)
+            shape, _, dtype = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version](file)
+        except (ValueError, KeyError) as error:
+            raise DataInvalid(f"{path} is not a complete .npy file", "fetch it again") from error
+        if not dtype.hasobject or shape != ():
+            raise DataInvalid(f"{path} holds an array of {dtype}, not an object", "is it another dataset's file?")
+        array = _load(file, path)
+    return array.item() if isinstance(array, np.ndarray) and array.shape == () else array
+
+
+def _load(file: BinaryIO, path: Path) -> Any:
     try:
-        with path.open("rb") as file:
-            return _Unpickler(file, encoding="latin1").load()
+        return _Unpickler(file, encoding="latin1").load()
     except _Refused as refused:
         raise DataInvalid(
             f"{path} is a pickle that asks for {refused}, which is not part of an array; nothing was executed",
