@@ -5,10 +5,11 @@
   threshold; average_precision and auroc (macro) from the probabilities themselves; loss (binary cross-entropy)
 - regression, predictions and target (N,) or (N, K): mae, rmse, corr (Pearson), and loss (mean squared error)
 
-Macro scores run over the classes for which they are defined. So a label that is neither predicted nor present counts
-for nothing, where scikit-learn's macro F1 of several labels counts it as 0 (``zero_division=0``); a sample without
-labels, predicted or true, counts as 0 in ``f1_samples`` in both. The MixMAS and M2-Mixer releases feed AUROC with hard
-decisions and add metrics up over all epochs; here they are computed afresh, from probabilities.
+F1 follows scikit-learn with ``zero_division=0``. In multilabel tasks a label that is neither predicted nor present
+counts as 0 in ``f1_macro``, and a sample with neither true nor predicted labels as 0 in ``f1_samples``; in multiclass
+tasks such a class is left out. Average precision and AUROC run over the labels for which they are defined. The MixMAS
+and M2-Mixer releases feed AUROC with hard decisions and add metrics up over all epochs; here they are computed afresh,
+from probabilities.
 """
 
 from __future__ import annotations

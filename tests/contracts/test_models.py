@@ -44,7 +44,9 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "hcn": {"width": 16, "dropout": 0.0},
     "inflated_resnet": {"width": 4, "depths": [1, 2, 1, 1]},
+    "maxout_text": {"modality": "image", "widths": [16, 32], "dropout": 0.0},
     "mfas": {"layers": [[2, 4, 0], [0, 1, 0]], "width": 64, "dropout": 0.0},
+    "vgg": {"modality": "audio", "width": 4, "convolutions": [1, 1, 1, 2, 2]},
     "unimodal": {"modality": "image", "encoder": _MLP, "head_hidden": 16},
 }
 KINDS = {family: getattr(MODELS.declaration(family), "KINDS", SUPERVISED) for family in MODELS.names()}

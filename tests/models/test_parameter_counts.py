@@ -8,7 +8,7 @@ import torch
 from mmfuse.architecture import Architecture
 from mmfuse.models.assemble import build_model
 from mmfuse.models.cost import count_parameters
-from mmfuse.registry import BLOCKS, MODELS
+from mmfuse.registry import BLOCKS, DATASETS, MODELS
 from mmfuse.task import Modality, Task
 
 IMAGE, AUDIO = (1, 28, 28), (1, 112, 112)
@@ -30,6 +30,7 @@ def _mm_imdb(image: tuple[int, ...], text: tuple[int, ...]) -> Task:
 
 
 def _build(family: str, params: dict[str, Any], task: Task) -> Any:
+    params = {key: value for key, value in params.items() if key != "data"}
     with torch.device("meta"):
         return build_model(Architecture(family, params), task)
 
@@ -48,6 +49,14 @@ M2_MIXERS = [
     ("avmnist_m_single_head", AVMNIST, 877_362, {"image": 277_864, "audio": 466_024}, 132_824, 650),
     ("mimic_iii_h", MIMIC, 29_355, {"timeseries": 10_344, "static": 8_704}, 9_137, 3 * 390),
     ("mimic_iii_lc", MIMIC, 29_355, {"timeseries": 10_344, "static": 8_704}, 9_137, 3 * 390),
+    (
+        "mm_imdb_small",
+        DATASETS.declaration("mm_imdb").TASK,
+        135_727,
+        {"image": 85_152, "text": 27_993},
+        18_097,
+        4_485,
+    ),
     (
         "mm_imdb",
         _mm_imdb((3, 256, 256), (512, 768)),

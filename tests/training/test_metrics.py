@@ -1,5 +1,6 @@
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,3 +107,38 @@ def test_a_task_whose_kind_has_no_metrics_is_refused():
 
     with pytest.raises(BadSpec, match="retrieval task pairs"):
         compute_metrics(task, _normal(1, 4, 5), torch.tensor([0, 1, 2, 3]))
+
+
+def test_f1_of_several_labels_by_hand():
+    task = Task("genres", "multilabel", MODALITY, outputs=3, metric="f1_weighted")
+    target = torch.tensor([[1.0, 0, 1], [0, 1, 0], [1, 0, 0]])
+    logits = torch.tensor([[1.0, -1, -1], [-1, 1, 1], [-1, -1, -1]])
+
+    computed = compute_metrics(task, logits, target)
+
+    f1 = {name: value for name, value in computed.items() if name.startswith("f1")}
+    assert f1 == pytest.approx(
+        {"f1_micro": 0.571429, "f1_macro": 0.555556, "f1_weighted": 0.583333, "f1_samples": 0.444444}, abs=1e-6
+    )
+
+
+@worlds
+@settings(max_examples=25, deadline=None)
+def test_the_tasks_threshold_decides_which_labels_count(seed, samples):
+    logits, target = _normal(seed, samples, 6), (_normal(seed + 1, samples, 6) > 0.7).float()
+
+    computed = compute_metrics(replace(MULTILABEL, threshold=0.3), logits, target)
+
+    expected = reference.f1_score(target, logits.sigmoid() > 0.3, average="weighted", zero_division=0)
+    assert computed["f1_weighted"] == pytest.approx(expected, abs=1e-6)
+    assert computed["auroc"] == pytest.approx(compute_metrics(MULTILABEL, logits, target)["auroc"], nan_ok=True)
+
+
+def test_a_label_that_nobody_has_and_nothing_predicts_counts_as_0():
+    logits, target = torch.full((4, 6), -5.0), torch.zeros(4, 6)
+    logits[:, :5], target[:, :5] = 5.0, 1.0
+
+    computed = compute_metrics(MULTILABEL, logits, target)
+
+    assert computed["f1_macro"] == pytest.approx(5 / 6)
+    assert computed["f1_weighted"] == computed["f1_samples"] == pytest.approx(1.0)
