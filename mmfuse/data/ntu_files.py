@@ -18,6 +18,7 @@ from mmfuse.errors import BadSpec, DataInvalid, DataMissing
 VIDEO_FOLDERS = ("nturgbd_rgb/avi_256x256_30", "nturgb+d_rgb_256x256_30", "nturgbd_rgb", "nturgb+d_rgb")
 SKELETON_FOLDERS = ("nturgbd_skeletons", "nturgb+d_skeletons")
 CLASSES = 60
+_KINDS = ((VIDEO_FOLDERS, ".avi"), (SKELETON_FOLDERS, ".skeleton"))
 _KEY = re.compile(r"S\d{3}C\d{3}P(\d{3})R\d{3}A(\d{3})")
 _SHOWN = 5
 
@@ -52,13 +53,13 @@ class Survey:
     odd: tuple[str, ...]
 
     def report(self) -> tuple[str, ...]:
-        """What is missing or odd, one sentence each, with the number and the first few names."""
-        sentences = (
-            (self.without_video, "skeleton files have no video"),
-            (self.without_skeleton, "videos have no skeleton file"),
-            (self.odd, "files are named like no clip of the 60 classes and 40 subjects"),
+        """What is missing or odd, a remark each, with the number and the first few names."""
+        remarks = (
+            ("skeletons without video", self.without_video),
+            ("videos without skeleton", self.without_skeleton),
+            ("files named like no clip of the 60 classes and 40 subjects", self.odd),
         )
-        return tuple(f"{len(names):,} {what} ({_some(names)})" for names, what in sentences if names)
+        return tuple(f"{what}: {len(names):,} ({_some(names)})" for what, names in remarks if names)
 
 
 def subject_of(key: str) -> int:
@@ -72,18 +73,16 @@ def label_of(key: str) -> int:
 
 
 def folders(folder: Path) -> tuple[Path | None, Path | None]:
-    """The folders of videos and of skeletons below ``folder``; None for one that is not there."""
-    found = (next((folder / name for name in names if (folder / name).is_dir()), None) for names in _NAMES)
-    videos, skeletons = found
+    """The folders of videos and of skeletons below ``folder``; None where no folder of that name has any."""
+    videos, skeletons = (
+        next((folder / name for name in names if _holds_any(folder / name, ending)), None) for names, ending in _KINDS
+    )
     return videos, skeletons
-
-
-_NAMES = (VIDEO_FOLDERS, SKELETON_FOLDERS)
 
 
 def missing(folder: Path) -> tuple[str, ...]:
     """Those of the two folders that are not there, under the name that MFAS's code gives them."""
-    return tuple(names[0] for names, found in zip(_NAMES, folders(folder), strict=True) if found is None)
+    return tuple(names[0] for (names, _), found in zip(_KINDS, folders(folder), strict=True) if found is None)
 
 
 def survey(folder: Path) -> Survey:
@@ -99,23 +98,20 @@ def survey(folder: Path) -> Survey:
             f"NTU RGB+D in {folder} lacks {' and '.join(missing(folder))}",
             "request the dataset from the ROSE lab (rose1.ntu.edu.sg), or --set data.source=stand-in",
         )
-    by_key, odd = {}, []
-    for kind, place, ending in (("video", videos, ".avi"), ("skeleton", skeletons, ".skeleton")):
-        by_key[kind], others = _by_key(place, ending)
-        odd += [f"{place.name}/{name}" for name in others]
-    paired = sorted(by_key["video"].keys() & by_key["skeleton"].keys())
+    seen, odd_videos = _by_key(videos, ".avi")
+    sensed, odd_skeletons = _by_key(skeletons, ".skeleton")
+    paired = sorted(seen.keys() & sensed.keys())
     if not paired:
-        counts = f"{len(by_key['video']):,} videos and {len(by_key['skeleton']):,} skeleton files"
         raise DataMissing(
-            f"of the {counts} in {folder} not one of each has the same key",
+            f"of the {len(seen):,} videos and {len(sensed):,} skeleton files in {folder} no two have the same key",
             "names begin like S001C001P001R001A001",
         )
     return Survey(
         folder,
-        tuple(Clip(key, by_key["video"][key], by_key["skeleton"][key]) for key in paired),
-        tuple(sorted(by_key["skeleton"].keys() - by_key["video"].keys())),
-        tuple(sorted(by_key["video"].keys() - by_key["skeleton"].keys())),
-        tuple(odd),
+        tuple(Clip(key, seen[key], sensed[key]) for key in paired),
+        without_video=tuple(sorted(sensed.keys() - seen.keys())),
+        without_skeleton=tuple(sorted(seen.keys() - sensed.keys())),
+        odd=(*odd_videos, *odd_skeletons),
     )
 
 
@@ -168,7 +164,7 @@ def split_rows(keys: Sequence[str], *, train: str, without: Iterable[str] = ()) 
 
 
 def _by_key(place: Path, ending: str) -> tuple[dict[str, Path], list[str]]:
-    """The clips of one folder by key, and the names of its other files."""
+    """The clips of one folder by key, and its other files' names after the folder's."""
     found: dict[str, Path] = {}
     others = []
     for path in sorted(place.iterdir()):
@@ -176,10 +172,14 @@ def _by_key(place: Path, ending: str) -> tuple[dict[str, Path], list[str]]:
             continue
         match = _KEY.match(path.name) if path.suffix.lower() == ending else None
         if match is None or not _known(match):
-            others.append(path.name)
+            others.append(f"{place.name}/{path.name}")
         elif (other := found.setdefault(match.group(), path)) != path:
             raise DataInvalid(f"{place} holds {match.group()} twice: {other.name} and {path.name}", "remove one")
     return found, others
+
+
+def _holds_any(place: Path, ending: str) -> bool:
+    return place.is_dir() and any(path.suffix.lower() == ending for path in place.iterdir())
 
 
 def _known(match: re.Match[str]) -> bool:

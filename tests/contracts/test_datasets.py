@@ -16,6 +16,7 @@ SMALL: dict[str, dict[str, object]] = {
     "avmnist": {"stand_in_size": 120},
     "mimic_iii": {"stand_in_size": 600},
     "mm_imdb": {"stand_in_size": 60, "image_height": 16, "image_width": 16},
+    "ntu": {"stand_in_classes": 2, "stand_in_repeats": 1},
     "toy": {"samples": 64},
     "toy_sequence": {"samples": 64},
 }
