@@ -223,7 +223,7 @@ def _train(
 ) -> Result:
     train: Callable[..., FitResult] = partial(fit, warm=warm)
     if architecture.family == "mfas":
-        train = partial(fit_fusion, data_root=workspace.data_root)
+        train = partial(fit_fusion, data_root=workspace.data_root, workers=workspace.threads)
     fitted = train(
         architecture,
         splits,
