@@ -251,7 +251,7 @@ def _train(
 ) -> Result:
     family = MODELS.get(architecture.family)
     train = TRAINERS[getattr(family, "TRAINER", "fit")]
-    special = {"warm": warm, "data_root": workspace.data_root}
+    special = {"warm": warm, "data_root": workspace.data_root, "workers": workspace.threads}
     fitted = train(
         architecture,
         splits,

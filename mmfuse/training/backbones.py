@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ from mmfuse.spec import FitOptions, PretrainOptions
 from mmfuse.training.checkpoint import Checkpoint, check_data, load_checkpoint, save_checkpoint
 from mmfuse.training.encoder_of import encoder_of
 from mmfuse.training.fit import fit
+from mmfuse.training.forked import Died, Message, Send, run_forked
 from mmfuse.training.seeding import derive_seed
 
 
@@ -113,86 +114,173 @@ def obtain_backbones(
     data_root: Path,
     reporter: Reporter,
     should_stop: Callable[[], bool],
+    workers: int = 1,
 ) -> dict[str, Backbone]:
-    """A trained backbone per modality; those nobody has trained are pretrained on ``splits``, one after the other.
+    """A trained backbone per modality; those nobody has trained are pretrained on ``splits``.
 
-    ``folder`` keeps this run's copies, and the state of a pretraining that was interrupted.
+    On a CPU ``workers`` of them are pretrained side by side, each in a process with one thread: their convolutions are
+    too small for two, and weights depend neither on the number of cores nor on what else runs. ``folder`` keeps this
+    run's copies, and the state of pretrainings that were interrupted.
 
     Raises:
-        Stopped: at a safe point of a pretraining; calling again goes on from there.
+        Stopped: once asked to; calling again goes on from the last checkpoint of each pretraining.
         DataMissing, DataInvalid, CheckpointMismatch: when weights that are asked for are absent, damaged, of another
             architecture or trained on other data.
+        Diverged, StoreError: when a pretraining fails.
     """
     library = BackboneLibrary(data_root)
-    obtained = {}
-    for modality, choice in choices.items():
-        pinned = folder / f"{modality}.ckpt"
-        if pinned.is_file():
-            checkpoint, origin = load_checkpoint(pinned), "this run"
-        elif choice.weights is not None:
-            checkpoint, origin = _given(choice.weights, library, modality), "given"
-            library.add(checkpoint)  # whoever retrains what this search finds names these weights by their hash
-        else:
-            recipe = _recipe(choice.architecture, splits, pretrain)
-            found = library.made_by(recipe)
-            checkpoint = found or _pretrained(
-                modality,
-                choice.architecture,
-                splits,
-                pretrain,
-                device=device,
-                folder=folder / modality,
-                reporter=reporter,
-                should_stop=should_stop,
-            )
-            origin = "found again" if found else "pretrained"
-            library.add(checkpoint, recipe=recipe)
-        _check(checkpoint, choice.architecture, splits, modality)
-        if not pinned.is_file():
-            save_checkpoint(replace(checkpoint, training=None), pinned)
-            shutil.rmtree(folder / modality, ignore_errors=True)
-        key = weights_hash(checkpoint.weights)
-        reporter.note(
-            "backbone",
-            modality=modality,
-            architecture=choice.architecture.to_json(),
-            weights=key,
-            origin=origin,
-            metrics=dict(checkpoint.metrics),
+    recipes = {name: _recipe(choice.architecture, splits, pretrain) for name, choice in choices.items()}
+    found = {
+        name: _found(choice, splits, name, folder=folder, library=library, recipe=recipes[name])
+        for name, choice in choices.items()
+    }
+    missing = [
+        _Pretraining(name, choices[name].architecture, splits, pretrain, device, folder / name)
+        for name, known in found.items()
+        if known is None
+    ]
+    for name, checkpoint in _pretrained(missing, workers=workers, reporter=reporter, should_stop=should_stop):
+        library.add(checkpoint, recipe=recipes[name])
+        save_checkpoint(replace(checkpoint, training=None), folder / f"{name}.ckpt")
+        shutil.rmtree(folder / name, ignore_errors=True)
+        found[name] = checkpoint, "pretrained"
+    return {
+        name: _settled(known, choices[name].architecture, name, folder=folder, reporter=reporter)
+        for name, known in found.items()
+        if known is not None
+    }
+
+
+Found = tuple[Checkpoint, str]
+"""A backbone and where it comes from: this run, given, found again, pretrained."""
+
+
+def _found(
+    choice: BackboneChoice, splits: Splits, modality: str, *, folder: Path, library: BackboneLibrary, recipe: str
+) -> Found | None:
+    """The backbone if it need not be trained."""
+    pinned = folder / f"{modality}.ckpt"
+    if pinned.is_file():
+        found = load_checkpoint(pinned), "this run"
+    elif choice.weights is not None:
+        found = _given(choice.weights, library, modality), "given"
+    else:
+        made = library.made_by(recipe)
+        if made is None:
+            return None
+        found = made, "found again"
+    _check(found[0], choice.architecture, splits, modality)
+    if found[1] == "given":
+        library.add(found[0])  # whoever retrains what this search finds names them by their hash
+    return found
+
+
+def _settled(known: Found, architecture: Architecture, modality: str, *, folder: Path, reporter: Reporter) -> Backbone:
+    """The backbone, kept in this run's folder and told of."""
+    checkpoint, origin = known
+    pinned = folder / f"{modality}.ckpt"
+    if not pinned.is_file():
+        save_checkpoint(replace(checkpoint, training=None), pinned)
+    key = weights_hash(checkpoint.weights)
+    reporter.note(
+        "backbone",
+        modality=modality,
+        architecture=architecture.to_json(),
+        weights=key,
+        origin=origin,
+        metrics=dict(checkpoint.metrics),
+    )
+    return Backbone(architecture, checkpoint.weights, key)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pretraining:
+    """A backbone that has to be trained, and where."""
+
+    modality: str
+    architecture: Architecture
+    splits: Splits
+    options: PretrainOptions
+    device: torch.device
+    folder: Path
+
+    def run(self, reporter: Reporter, should_stop: Callable[[], bool]) -> Path:
+        """Train it, or go on training it; gives the best checkpoint's path."""
+        fields = {name: getattr(self.options, name) for name in FitOptions.model_fields}
+        fitted = fit(
+            self.architecture,
+            self.splits,
+            FitOptions(**fields),
+            seed=derive_seed(self.options.seed, "backbone", self.architecture.key),
+            device=self.device,
+            folder=self.folder,
+            reporter=reporter,
+            should_stop=should_stop,
+            provenance={"mmfuse": __version__, "pretrained": self.modality},
         )
-        obtained[modality] = Backbone(choice.architecture, checkpoint.weights, key)
-    return obtained
+        return fitted.best_checkpoint
+
+
+def _pretrained(
+    jobs: Sequence[_Pretraining], *, workers: int, reporter: Reporter, should_stop: Callable[[], bool]
+) -> Iterator[tuple[str, Checkpoint]]:
+    """Each modality's trained backbone, as it gets ready."""
+    progress = _Progress(reporter, jobs)
+    if jobs and jobs[0].device.type != "cpu":
+        for job in jobs:
+            aside = _Aside(partial(progress.tell, job.modality))
+            yield job.modality, load_checkpoint(job.run(aside, should_stop))
+    elif jobs:
+        import mmfuse.training.module  # noqa: F401  # Lightning takes seconds to import: once, before the forks
+
+        for event in run_forked(jobs, _train_in_child, workers=workers, should_stop=should_stop):
+            if isinstance(event, Died):
+                raise MmfuseError(f"pretraining the backbone of {event.job.modality} failed: {event.reason}")
+            if isinstance(event, Message) and isinstance(event.content, MmfuseError):
+                raise event.content
+            if isinstance(event, Message) and isinstance(event.content, Path):
+                yield event.job.modality, load_checkpoint(event.content)
+            elif isinstance(event, Message):
+                progress.tell(event.job.modality, event.content)
+
+
+def _train_in_child(job: _Pretraining, send: Send) -> None:
+    """Send progress, then the best checkpoint's path or what went wrong."""
+    try:
+        # Whoever wants a stop kills this process: the checkpoint of the last epoch is there.
+        send(job.run(_Aside(send), lambda: False))
+    except MmfuseError as error:
+        send(error)
+
+
+class _Aside(NullReporter):
+    """Pretraining beside a search: progress is told, curves are not mixed with the run's own."""
+
+    def __init__(self, send: Callable[[tuple[float, float]], None]) -> None:
+        self.send = send
+
+    def progress(self, done: float, total: float, *, what: str) -> None:
+        """Hand it on."""
+        self.send((done, total))
+
+
+class _Progress:
+    """How far several pretrainings are together; all take as many steps."""
+
+    def __init__(self, reporter: Reporter, jobs: Sequence[_Pretraining]) -> None:
+        self.reporter = reporter
+        self.done = {job.modality: 0.0 for job in jobs}
+
+    def tell(self, modality: str, progress: tuple[float, float]) -> None:
+        """Note how far one of them is."""
+        self.done[modality], total = progress
+        what = f"backbone {', '.join(self.done)}"
+        self.reporter.progress(sum(self.done.values()), total * len(self.done), what=what)
 
 
 def _given(weights: str, library: BackboneLibrary, modality: str) -> Checkpoint:
     path = Path(weights).expanduser()
     return encoder_of(load_checkpoint(path), modality) if path.is_file() else library.get(weights)
-
-
-def _pretrained(
-    modality: str,
-    architecture: Architecture,
-    splits: Splits,
-    options: PretrainOptions,
-    *,
-    device: torch.device,
-    folder: Path,
-    reporter: Reporter,
-    should_stop: Callable[[], bool],
-) -> Checkpoint:
-    fields = {name: getattr(options, name) for name in FitOptions.model_fields}
-    fitted = fit(
-        architecture,
-        splits,
-        FitOptions(**fields),
-        seed=derive_seed(options.seed, "backbone", architecture.key),
-        device=device,
-        folder=folder,
-        reporter=_Aside(reporter, modality),
-        should_stop=should_stop,
-        provenance={"mmfuse": __version__, "pretrained": modality},
-    )
-    return load_checkpoint(fitted.best_checkpoint)
 
 
 def _recipe(architecture: Architecture, splits: Splits, options: PretrainOptions) -> str:
@@ -227,19 +315,3 @@ def _verified(checkpoint: Checkpoint, key: str, path: Path) -> Checkpoint:
     if weights_hash(checkpoint.weights) != key:
         raise CheckpointMismatch(f"{path} holds other weights than its name says", "remove it")
     return checkpoint
-
-
-class _Aside(NullReporter):
-    """Pretraining beside a search: progress is told, curves are not mixed with the run's own."""
-
-    def __init__(self, reporter: Reporter, modality: str) -> None:
-        self.reporter = reporter
-        self.modality = modality
-
-    def progress(self, done: float, total: float, *, what: str) -> None:
-        """Say which backbone is being trained."""
-        self.reporter.progress(done, total, what=f"backbone {self.modality}: {what}")
-
-    def note(self, message: str, **facts: Any) -> None:
-        """Pass it on."""
-        self.reporter.note(message, **facts)

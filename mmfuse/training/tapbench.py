@@ -204,6 +204,7 @@ class TapBenchmark:
             data_root=self.data_root,
             reporter=self.reporter,
             should_stop=self.should_stop,
+            workers=self.workers,
         )
         table = cached_taps(
             backbones,
@@ -213,6 +214,7 @@ class TapBenchmark:
             reporter=self.reporter,
             should_stop=self.should_stop,
             dtype=self.options.taps_dtype,
+            workers=self.workers,
         )
         self.reporter.note("held out", samples=len(held_out), fitted=len(fitted))
         return _Prepared(

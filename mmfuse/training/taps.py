@@ -21,7 +21,7 @@ import logging
 import os
 import platform
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ from torch import Tensor
 from mmfuse.architecture import canonical_json
 from mmfuse.backbones import BackboneChoice, tap_widths
 from mmfuse.batch import Split, Splits
-from mmfuse.errors import Stopped
+from mmfuse.errors import MmfuseError, Stopped
 from mmfuse.models.assemble import build_model
 from mmfuse.models.tap_layout import TapLayout
 from mmfuse.models.tapped import Tapped, tapped
@@ -44,13 +44,13 @@ from mmfuse.report import Reporter
 from mmfuse.task import Task
 from mmfuse.training.backbones import Backbone
 from mmfuse.training.batched import TapRows
-from mmfuse.training.resident import ordered_batches
+from mmfuse.training.forked import Died, Message, Send, run_forked
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 2
 BATCH = 128
-ROWS = 4096  # standardised at a time
+ROWS = 8 * BATCH  # that are one process's work, and standardised at a time
 
 TapType = Literal["float32", "float16"]
 
@@ -78,6 +78,7 @@ def cached_taps(
     reporter: Reporter,
     should_stop: Callable[[], bool],
     dtype: TapType = "float32",
+    workers: int = 1,
 ) -> TapTable:
     """The taps of ``backbones`` on ``splits``, from the cache if they are in it; the rows lie on the CPU as ``dtype``.
 
@@ -88,7 +89,16 @@ def cached_taps(
     path = data_root / "taps" / f"{splits.task.name}-{_key(backbones, splits, dtype)}.h5"
     known = _read(path, layout, splits, dtype)
     values = known or _standardised(
-        _pass(backbones, splits, layout, device=device, reporter=reporter, should_stop=should_stop), dtype
+        _pass(
+            backbones,
+            splits,
+            layout,
+            device=device,
+            reporter=reporter,
+            should_stop=should_stop,
+            workers=workers,
+        ),
+        dtype,
     )
     if known is None:
         _write(path, values)
@@ -121,25 +131,73 @@ def _pass(
     device: torch.device,
     reporter: Reporter,
     should_stop: Callable[[], bool],
+    workers: int,
 ) -> Arrays:
+    """The raw taps of both splits, as 32-bit floats."""
     models: dict[str, Tapped] = {}
     for modality, backbone in backbones.items():
         model = build_model(backbone.architecture, splits.task)
         model.load_state_dict(backbone.weights)
         models[modality] = tapped(model.to(device).eval())
-    total, done = len(splits.train) + len(splits.val), 0
-    arrays: Arrays = {}
-    for name, split in (("train", splits.train), ("val", splits.val)):
-        arrays[name] = np.empty((len(split), layout.total), dtype=np.float32)
-        start = 0
-        for rows in _tap_batches(models, split, device):
-            if should_stop():
-                raise Stopped
-            arrays[name][start : start + len(rows)] = rows
-            start += len(rows)
-            reporter.progress(done + start, total, what="backbone pass")
-        done += len(split)
+    sides = {"train": splits.train, "val": splits.val}
+    arrays = {name: np.empty((len(split), layout.total), dtype=np.float32) for name, split in sides.items()}
+    parts = [_Part(name, split, start) for name, split in sides.items() for start in range(0, len(split), ROWS)]
+    done, total = 0, sum(map(len, sides.values()))
+    for part, offset, rows in _rows(parts, models, device=device, workers=workers, should_stop=should_stop):
+        start = part.start + offset
+        arrays[part.name][start : start + len(rows)] = rows
+        done += len(rows)
+        reporter.progress(done, total, what="backbone pass")
     return arrays
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Some rows of a split, from ``start`` on."""
+
+    name: str
+    split: Split
+    start: int
+
+
+def _rows(
+    parts: Sequence[_Part],
+    models: Mapping[str, Tapped],
+    *,
+    device: torch.device,
+    workers: int,
+    should_stop: Callable[[], bool],
+) -> Iterator[tuple[_Part, int, NDArray[np.float32]]]:
+    """Each part's rows batch by batch, with the batch's place in the part; on a CPU ``workers`` parts at a time."""
+    if device.type != "cpu":
+        for part in parts:
+            for offset, rows in _tap_batches(models, part, device):
+                if should_stop():
+                    raise Stopped
+                yield part, offset, rows
+        return
+
+    def work(part: _Part, send: Send) -> None:
+        for batch in _tap_batches(models, part, device):
+            send(batch)
+
+    for event in run_forked(parts, work, workers=workers, should_stop=should_stop):
+        if isinstance(event, Died):
+            raise MmfuseError(f"the pass of the backbones over {event.job.name} failed: {event.reason}")
+        if isinstance(event, Message):
+            yield event.job, *event.content
+
+
+@torch.no_grad()
+def _tap_batches(
+    models: Mapping[str, Tapped], part: _Part, device: torch.device
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    stop = min(part.start + ROWS, len(part.split))
+    for start in range(part.start, stop, BATCH):
+        index = torch.arange(start, min(start + BATCH, stop), device=part.split.target.device)
+        inputs = part.split.batch(index).to(device).inputs
+        taps = [tap for modality, model in models.items() for tap in model.taps(inputs[modality])]
+        yield start - part.start, torch.cat(taps, dim=1).cpu().numpy()
 
 
 def _standardised(arrays: Arrays, dtype: TapType) -> Arrays:
@@ -155,14 +213,6 @@ def _standardised(arrays: Arrays, dtype: TapType) -> Arrays:
             part = slice(start, start + ROWS)
             made[name][part] = (rows[part] - shift) / scale
     return made
-
-
-@torch.no_grad()
-def _tap_batches(models: Mapping[str, Tapped], split: Split, device: torch.device) -> Iterator[NDArray[np.float32]]:
-    for batch in ordered_batches(split, batch_size=BATCH):
-        inputs = batch.to(device).inputs
-        parts = [tap for modality, model in models.items() for tap in model.taps(inputs[modality])]
-        yield torch.cat(parts, dim=1).cpu().numpy()
 
 
 def _read(path: Path, layout: TapLayout, splits: Splits, dtype: TapType) -> Arrays | None:

@@ -43,6 +43,7 @@ def fit_fusion(
     reporter: Reporter,
     should_stop: Callable[[], bool],
     provenance: Mapping[str, Any],
+    workers: int = 1,
 ) -> FitResult:
     """Train an architecture of family mfas in both stages, or go on where an earlier attempt was.
 
@@ -67,6 +68,7 @@ def fit_fusion(
             data_root=data_root,
             reporter=reporter,
             should_stop=should_stop,
+            workers=workers,
         )
     return fit_model(
         model,
@@ -94,6 +96,7 @@ def _first_stage(
     data_root: Path,
     reporter: Reporter,
     should_stop: Callable[[], bool],
+    workers: int,
 ) -> None:
     """Give ``model`` its backbones, and a fusion that is trained on their taps."""
     backbones = obtain_backbones(
@@ -105,9 +108,16 @@ def _first_stage(
         data_root=data_root,
         reporter=reporter,
         should_stop=should_stop,
+        workers=workers,
     )
     table = cached_taps(
-        backbones, splits, data_root=data_root, device=device, reporter=reporter, should_stop=should_stop
+        backbones,
+        splits,
+        data_root=data_root,
+        device=device,
+        reporter=reporter,
+        should_stop=should_stop,
+        workers=workers,
     )
     weights = {name: backbone.weights for name, backbone in backbones.items()}
     model.install(weights, mean=table.mean, std=table.std, of=layout_of(backbones, splits.task))

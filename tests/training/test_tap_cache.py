@@ -20,7 +20,7 @@ from tap_world import BACKBONES, PRETRAIN, SPLITS, Listener, stops_after
 
 from mmfuse.backbones import BackboneChoice
 from mmfuse.batch import Splits
-from mmfuse.errors import CheckpointMismatch, DataMissing, Stopped
+from mmfuse.errors import CheckpointMismatch, DataMissing, Diverged, Stopped
 from mmfuse.models.assemble import build_model
 from mmfuse.models.lenet import LeNet
 from mmfuse.training.backbones import Backbone, BackboneLibrary, obtain_backbones, weights_hash
@@ -94,15 +94,37 @@ def test_a_resumed_run_keeps_its_backbones_whatever_became_of_the_data_root(plac
     assert {name: b.key for name, b in again.items()} == {name: b.key for name, b in first.items()}
 
 
-def test_an_interrupted_pretraining_ends_with_the_same_weights(trained: Path, tmp_path: Path) -> None:
-    whole = obtain(trained)
-    for calls in (3, 5):
+def test_an_interrupted_pretraining_ends_with_the_same_weights(tmp_path: Path) -> None:
+    longer = PRETRAIN.model_copy(update={"epochs": 40})
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    expected = obtain(whole, pretrain=longer)
+
+    for modality in ("image", "audio"):
+        reached = stopped / "run" / modality / "checkpoints" / "last.ckpt"
         with pytest.raises(Stopped):
-            obtain(tmp_path, should_stop=stops_after(calls))
+            obtain(stopped, pretrain=longer, should_stop=reached.exists)
+    resumed = obtain(stopped, pretrain=longer)
 
-    resumed = obtain(tmp_path)
+    assert {name: b.key for name, b in resumed.items()} == {name: b.key for name, b in expected.items()}
 
-    assert {name: b.key for name, b in resumed.items()} == {name: b.key for name, b in whole.items()}
+
+def test_backbones_are_the_same_trained_side_by_side_or_one_after_the_other(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        alone, together = (obtain(tmp_path / str(workers), workers=workers) for workers in (1, 2))
+    finally:
+        torch.set_num_threads(before)
+
+    assert {name: b.key for name, b in alone.items()} == {name: b.key for name, b in together.items()}
+
+
+def test_a_pretraining_that_diverges_says_so_as_any_training_does(tmp_path: Path) -> None:
+    image = SPLITS.train.inputs["image"] * float("nan")
+    broken = replace(SPLITS, train=replace(SPLITS.train, inputs={**SPLITS.train.inputs, "image": image}))
+
+    with pytest.raises(Diverged, match="the training loss is nan"):
+        obtain(tmp_path, splits=broken)
 
 
 def test_weights_can_be_given_by_hash_or_path(trained: Path, place: Path) -> None:
