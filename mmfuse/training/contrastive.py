@@ -212,7 +212,10 @@ class _Epoch:
         method, position = self.method, self.position()
         order = method.reader.order(derive_seed(method.seed, "epoch", position.epoch))
         taken = order[position.batch * method.drawn : method.steps_per_epoch * method.drawn]
-        yield from method.reader.read(taken, size=method.drawn)
+        if len(
+            taken
+        ):  # an epoch that only awaits its validation has nothing left, and would be cut into one empty piece
+            yield from method.reader.read(taken, size=method.drawn)
 
 
 def fitting_batch(count: int, wanted: int, *, drawn: int, label: str) -> int:
