@@ -48,8 +48,8 @@ def load_latents(
 ) -> LatentSplits:
     """The splits that ``files`` hold; latents stay mapped from their files unless several tables are put together.
 
-    With ``evaluation_files``, validation and test are theirs alone and ``files`` only train. ``stand_in`` labels them so
-    even if what was encoded does not call itself one.
+    With ``evaluation_files``, validation and test are theirs alone and ``files`` only train. ``stand_in`` labels them
+    so even if what was encoded does not call itself one.
 
     Raises:
         DataMissing, DataInvalid: when a file is absent, damaged or does not fit the others, or a split has no pair.

@@ -15,6 +15,7 @@ from mmfuse.task import Task
 SMALL: dict[str, dict[str, object]] = {
     "avmnist": {"stand_in_size": 120},
     "mimic_iii": {"stand_in_size": 600},
+    "scenes": {"pictures": 24},
     "toy": {"samples": 64},
     "toy_sequence": {"samples": 64},
 }
