@@ -1,4 +1,4 @@
-"""Annotation files of the published collections, tiny ones of the same format: items, pairs, splits, and what is odd."""
+"""Annotation files of the published collections, tiny ones of the same format: items, pairs, splits, oddities."""
 
 import json
 from pathlib import Path
