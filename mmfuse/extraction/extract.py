@@ -80,7 +80,7 @@ def extract(
             vectors[readable] = encoder.encode([prepared[place] for place in readable]).numpy()
             writer.write(rows.start, vectors, unreadable=unreadable)
             done += len(rows)
-            progress(done, len(items), what=f"{modality} of {collection.table.name} by {encoder.identity.name}")
+            progress(done, len(items), what=f"{modality} by {encoder.identity.name}")
         skipped = writer.publish()
     return Extracted(path, len(items), encoder.dim, encoder.identity.name, encoder.identity.sha, skipped)
 

@@ -65,7 +65,7 @@ def extract_items(
         progress=reporter.progress,
         should_stop=should_stop,
     )
-    result = _told(extracted, collection)
+    result = _told(spec, extracted, collection)
     reporter.note("latents", **{name: value for name, value in result.items() if name != "metrics"})
     return result
 
@@ -101,9 +101,9 @@ def _spelled(spec: ExtractSpec, encoder: Encoder) -> str:
     return f"{encoder.identity.name}-{encoder.identity.weights[:8]}" if own else encoder.identity.name
 
 
-def _told(extracted: Extracted, collection: Collection) -> dict[str, Any]:
+def _told(spec: ExtractSpec, extracted: Extracted, collection: Collection) -> dict[str, Any]:
     return {
-        "dataset_label": f"{collection.table.name} (stand-in)" if collection.table.stand_in else collection.table.name,
+        "dataset_label": f"{spec.dataset} (stand-in)" if collection.table.stand_in else spec.dataset,
         "fingerprint": collection.table.digest[:16],
         "stand_in": collection.table.stand_in,
         "file": str(extracted.path),

@@ -17,6 +17,7 @@ SMALL: dict[str, dict[str, object]] = {
     "mimic_iii": {"stand_in_size": 600},
     "mm_imdb": {"stand_in_size": 60, "image_height": 16, "image_width": 16},
     "ntu": {"stand_in_classes": 2, "stand_in_repeats": 1},
+    "scenes": {"pictures": 24},
     "toy": {"samples": 64},
     "toy_sequence": {"samples": 64},
 }

@@ -12,7 +12,11 @@ from mmfuse.data.subset_options import SubsetOptions
 from mmfuse.latents import LatentPairs, LatentSplits
 from mmfuse.registry import DATASETS
 
-SMALL: dict[str, dict[str, object]] = {"latent_world": {"images": 60, "validation": 30, "test": 30, "captions": 2}}
+SMALL: dict[str, dict[str, object]] = {
+    "coco_latents": {"stand_in_pictures": 40, "stand_in_epochs": 1},
+    "latent_world": {"images": 60, "validation": 30, "test": 30, "captions": 2},
+    "latents": {"of_options": {"stand_in_size": 120}, "encoder_epochs": 1},
+}
 """Options that make a dataset small; one that is not listed is loaded as it is."""
 
 NAMES = [name for name in DATASETS.names() if DATASETS.declaration(name).TASK.kind == "retrieval"]

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -79,6 +80,13 @@ def test_mapped_rows_equal_read_rows(tmp_path: Path) -> None:
     stored = survey(path).columns["image"]
 
     assert (map_rows(path, stored)[0] == read_vectors(path, stored)[0]).all()
+
+
+def test_a_file_does_not_tell_when_it_was_written(tmp_path: Path) -> None:
+    first = _write(tmp_path / "first.h5")
+    time.sleep(1.1)  # HDF5 counts whole seconds
+
+    assert _write(tmp_path / "second.h5").read_bytes() == first.read_bytes()
 
 
 def test_a_killed_writer_goes_on_and_ends_in_the_same_bytes(tmp_path: Path) -> None:

@@ -1,0 +1,169 @@
+"""FuseMix's published .dpt files: read without running code, each vector once, pairs kept."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mmfuse.data import latents
+from mmfuse.data.latents_import import DptSplit, import_dpt, read_dpt
+from mmfuse.errors import BadSpec, DataInvalid, DataMissing
+
+
+def _rows(count: int, dim: int, *, seed: int) -> list[Tensor]:
+    return list(torch.randn(count, dim, generator=torch.Generator().manual_seed(seed)))
+
+
+def _save(path: Path, rows: list[Tensor], **more: object) -> Path:
+    torch.save({**{str(number): row for number, row in enumerate(rows)}, **more}, path)
+    return path
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> DptSplit:
+    """Four images, each stored three times as its three captions want."""
+    images = [image for image in _rows(4, 6, seed=0) for _ in range(3)]
+    return DptSplit(
+        _save(tmp_path / "image-train.dpt", images), _save(tmp_path / "text-train.dpt", _rows(12, 5, seed=1))
+    )
+
+
+@pytest.fixture
+def test(tmp_path: Path) -> DptSplit:
+    """Three images once, and six captions that say whose they are."""
+    text = _save(
+        tmp_path / "text-test.dpt",
+        _rows(6, 5, seed=3),
+        txt2img={n: n // 2 for n in range(6)},
+        img2txt={n: [2 * n, 2 * n + 1] for n in range(3)},
+    )
+    return DptSplit(_save(tmp_path / "image-test.dpt", _rows(3, 6, seed=2)), text)
+
+
+def _import(folder: Path, splits: dict[str, DptSplit]) -> list[Path]:
+    return import_dpt(folder, splits, name="coco", encoders={"image": "dinov2-giant", "text": "bge-large"})
+
+
+def test_equal_rows_become_one_item_and_every_pair_is_kept(tmp_path: Path, train: DptSplit, test: DptSplit) -> None:
+    files = _import(tmp_path / "coco", {"train": train, "val": test, "test": test})
+
+    splits = latents.load(tmp_path, latents.Options(files=tuple(files)))
+
+    assert splits.train.pairs.tolist() == [[n // 3, n] for n in range(12)]
+    assert splits.val.pairs.tolist() == [[4 + n // 2, 12 + n] for n in range(6)]
+    assert splits.train.latents["image"].shape == (4 + 3 + 3, 6)
+    assert splits.encoders["image"].startswith("dinov2-giant@")
+    image, _ = read_dpt(train.image)
+    text, _ = read_dpt(train.text)
+    batch = splits.train.batch(torch.arange(12))
+    assert np.abs(batch.inputs["image"].numpy() - image).max() < 2e-3
+    assert np.abs(batch.inputs["text"].numpy() - text).max() < 2e-3
+
+
+def test_the_command_imports_into_a_folder_of_its_own(tmp_path: Path, train: DptSplit, test: DptSplit) -> None:
+    folder = latents.build(
+        tmp_path,
+        name="mine",
+        image_encoder="dinov2-giant",
+        text_encoder="bge-large",
+        train_image=train.image,
+        train_text=train.text,
+        test_image=test.image,
+        test_text=test.text,
+    )
+
+    assert folder == tmp_path / "latents" / "mine"
+    assert sorted(path.name for path in folder.glob("*.h5")) == ["image.h5", "text.h5"]
+
+
+def test_half_a_split_is_refused(tmp_path: Path, train: DptSplit) -> None:
+    with pytest.raises(BadSpec, match="val needs both --val-image and --val-text"):
+        latents.build(
+            tmp_path,
+            name="mine",
+            image_encoder="a",
+            text_encoder="b",
+            train_image=train.image,
+            train_text=train.text,
+            val_image=train.image,
+        )
+
+
+def test_nothing_is_replaced(tmp_path: Path, train: DptSplit) -> None:
+    _import(tmp_path / "coco", {"train": train})
+
+    with pytest.raises(BadSpec, match="is there already"):
+        _import(tmp_path / "coco", {"train": train})
+
+
+class _Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path("executed"),)  # type: ignore[return-value]
+
+
+def test_a_pickle_that_wants_to_run_code_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"0": _Evil()}, tmp_path / "evil.dpt")
+
+    with pytest.raises(DataInvalid, match="nothing in it was executed"):
+        read_dpt(tmp_path / "evil.dpt")
+    assert not (tmp_path / "executed").exists()
+
+
+def _truncated(path: Path) -> None:
+    torch.save({"0": torch.zeros(4)}, path)
+    path.write_bytes(path.read_bytes()[:-80])
+
+
+def _list(path: Path) -> None:
+    torch.save([torch.zeros(4)], path)
+
+
+def _gap(path: Path) -> None:
+    torch.save({"0": torch.zeros(4), "2": torch.zeros(4)}, path)
+
+
+def _ragged(path: Path) -> None:
+    torch.save({"0": torch.zeros(4), "1": torch.zeros(5)}, path)
+
+
+def _matrix(path: Path) -> None:
+    torch.save({"0": torch.zeros(4, 4)}, path)
+
+
+def _plain_pickle(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"0": 1}, protocol=2)[:-3])
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (_truncated, "truncated or damaged"),
+        (_list, "holds list, expected a dictionary"),
+        (_gap, "2 rows, but none of number 1"),
+        (_ragged, "row 1 is no vector of the length"),
+        (_matrix, "row 0 is no vector"),
+        (_plain_pickle, "damaged"),
+    ],
+)
+def test_a_file_that_is_not_right_is_refused_in_one_sentence(tmp_path: Path, make: object, sentence: str) -> None:
+    make(tmp_path / "x.dpt")  # type: ignore[operator]
+
+    with pytest.raises(DataInvalid, match=sentence) as caught:
+        read_dpt(tmp_path / "x.dpt")
+    assert "\n" not in caught.value.message
+
+
+def test_files_of_different_sets_are_refused(tmp_path: Path, train: DptSplit, test: DptSplit) -> None:
+    with pytest.raises(DataInvalid, match=r"has 3 rows and .* has 12"):
+        _import(tmp_path / "coco", {"train": DptSplit(test.image, train.text)})
+    with pytest.raises(DataInvalid, match="does not fit 6 texts and 2 images"):
+        _import(tmp_path / "coco", {"test": DptSplit(_save(tmp_path / "two.dpt", _rows(2, 6, seed=9)), test.text)})
+
+
+def test_an_absent_file_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(DataMissing, match="there is no file"):
+        read_dpt(tmp_path / "x.dpt")
