@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from mmfuse.architecture import Architecture
 from mmfuse.backbones import BackboneChoice
 from mmfuse.errors import BadSpec, unknown_name
-from mmfuse.options import Options, merge, parse_assignments, parse_options
+from mmfuse.options import Options, merge, parse_assignments, parse_options, parse_together
 from mmfuse.registry import DATASETS, MODELS, SEARCHES, Registry
 from mmfuse.task import Task, TaskKind
 
@@ -60,7 +60,7 @@ class FitOptions(Options):
 class BenchmarkOptions(Options):
     """How a search trains a candidate: the same short schedule for each, on the same small sample."""
 
-    sample: int | float | Literal["formula", "all"] = "formula"
+    sample: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0)] | Literal["formula", "all"] = "formula"
     """Training samples: a number, a share below 1, "all", or MixMAS's formula (Cochran's, finite population)."""
     tolerance: Annotated[float, Field(gt=0)] = 0.05
     """Largest allowed gap between a class's share in the sample and in the training split (MixMAS: 0.05)."""
@@ -274,8 +274,14 @@ def resolve_search(
     """
     declaration = SEARCHES.declaration(search)
     values, data, fit = _settle(SEARCHES, search, preset, settings)
-    options = parse_options(declaration.Options, values, what=f"search {search}")
-    resolved_data = resolve_data(dataset, data)
+    data_options = DATASETS.declaration(dataset).Options
+    options, chosen_data, chosen_fit = parse_together(
+        (declaration.Options, values, f"search {search}"),
+        (data_options, data, f"dataset {dataset}"),
+        (FitOptions, fit, "fit"),
+        beside=_keys_of(data=data_options, fit=FitOptions),
+    )
+    resolved_data = chosen_data.model_dump(mode="json")
     task = task_of(dataset, resolved_data)
     _check_kind(declaration, task, what=f"search {search}")
     check = getattr(declaration, "check", None)
@@ -286,7 +292,7 @@ def resolve_search(
         dataset=dataset,
         data=resolved_data,
         options=options.model_dump(mode="json"),
-        fit=parse_options(FitOptions, fit, what="fit"),
+        fit=chosen_fit,
         seed=seed,
         train=train,
         test=test,
@@ -312,8 +318,14 @@ def resolve_train(
     declaration = MODELS.declaration(family)
     values, data, fit = _settle(MODELS, family, preset, settings)
     base = merge(_defaults(declaration.Params), params or {})
-    resolved = parse_options(declaration.Params, merge(base, values), what=f"model {family}")
-    resolved_data = resolve_data(dataset, data)
+    data_options = DATASETS.declaration(dataset).Options
+    resolved, chosen_data, chosen_fit = parse_together(
+        (declaration.Params, merge(base, values), f"model {family}"),
+        (data_options, data, f"dataset {dataset}"),
+        (FitOptions, merge(usual_fit(family), fit), "fit"),
+        beside=_keys_of(data=data_options, fit=FitOptions),
+    )
+    resolved_data = chosen_data.model_dump(mode="json")
     task = task_of(dataset, resolved_data)
     _check_kind(declaration, task, what=f"model {family}")
     check = getattr(declaration, "check", None)
@@ -324,7 +336,7 @@ def resolve_train(
         dataset=dataset,
         data=resolved_data,
         params=resolved.model_dump(mode="json"),
-        fit=parse_options(FitOptions, merge(usual_fit(family), fit), what="fit"),
+        fit=chosen_fit,
         seed=seed,
         test=test,
         source=source,
@@ -365,6 +377,11 @@ def _check_kind(declaration: Any, task: Task, *, what: str) -> None:
             f"{what}: {task.name} is a {task.kind} task, and this is for {' or '.join(sorted(kinds))}",
             "mmfuse data ls; mmfuse zoo models",
         )
+
+
+def _keys_of(**groups: type[Options]) -> list[str]:
+    """The dotted keys of groups of options, as ``--set`` takes them."""
+    return [f"{group}.{name}" for group, model in groups.items() for name in model.model_fields]
 
 
 def _defaults(model: type[Options]) -> dict[str, Any]:

@@ -58,7 +58,10 @@ def check_encoder(choice: Mapping[str, Any], modality: Modality) -> TokenShape:
     name, params = parse_choice(choice, what=what)
     problem = encoder_problem(name, params, modality)
     if problem is not None:
-        raise BadSpec(f"{what}: block {name} is impossible: {problem}", "mmfuse zoo blocks")
+        raise BadSpec(
+            f"{what}: block {name} is impossible: {problem}",
+            f"--set encoders.{modality.name}.OPTION=VALUE; mmfuse zoo blocks {name} lists the options",
+        )
     shape: TokenShape = BLOCKS.declaration(name).token_shape(params, modality.shape)
     return shape
 
@@ -85,7 +88,10 @@ def check_network(choice: Mapping[str, Any], shape: TokenShape) -> None:
     name, params = parse_choice(choice, what="fusion network")
     problem = network_problem(name, params, shape)
     if problem is not None:
-        raise BadSpec(f"fusion network: block {name} is impossible: {problem}", "mmfuse zoo blocks")
+        raise BadSpec(
+            f"fusion network: block {name} is impossible: {problem}",
+            f"--set network.OPTION=VALUE; mmfuse zoo blocks {name} lists the options",
+        )
 
 
 def check_encoders(choices: Mapping[str, Mapping[str, Any]], task: Task, *, family: str) -> dict[str, TokenShape]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mmfuse.architecture import Architecture, canonical_json
-from mmfuse.errors import BadSpec
+from mmfuse.errors import BadSpec, unknown_name
 from mmfuse.models.block_choice import encoder_problem, parse_choice
 from mmfuse.options import Options, parse_options
 from mmfuse.registry import BLOCKS, MODELS
@@ -60,6 +60,11 @@ class Space:
         self.functions = tuple(sorted(set(options.functions)))
         default, *others = dict.fromkeys(options.networks)
         self.networks = tuple(self._network(block) for block in (default, *sorted(others)))
+        names = [modality.name for modality in task.modalities]
+        for strange in sorted(set(options.encoders) - set(names)):
+            raise unknown_name(f"modality of {task.name}", strange, names)
+        for strange in sorted(set(options.network_params) - set(options.networks)):
+            raise unknown_name("block in space.networks", strange, options.networks)
         self.skipped: dict[str, tuple[str, ...]] = {}
         self._encoders = {modality.name: self._encoders_of(modality) for modality in task.modalities}
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any, Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from mmfuse.errors import BadSpec
-from mmfuse.options import Options, merge, parse_assignments, parse_options
+from mmfuse.options import Options, merge, parse_assignments, parse_options, parse_together
 
 
 class Inner(Options):
@@ -47,6 +50,56 @@ def test_all_mistakes_are_told_at_once_with_the_nearest_known_key() -> None:
     assert "unknown option 'inner.dmi'" in caught.value.message
     assert "did you mean 'epochs'?" in caught.value.hint
     assert "did you mean 'dim'?" in caught.value.hint
+
+
+class Choosy(Options):
+    sample: int | float | Literal["all"] = "all"
+    """A number or everything."""
+    switch: bool = False
+    """On or off."""
+    limit: Annotated[int, Field(gt=0)] | None = None
+    """At most so many."""
+    inner: Inner = Inner()
+    """Nested."""
+    anything: dict[str, Any] = {}
+    """Whatever."""
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"sample": "some"}, "'sample': input should be a whole number or a number or 'all', got 'some'"),
+        ({"limit": 0}, "'limit': input should be greater than 0, got 0"),
+        ({"limit": True}, "'limit': input should not be a switch"),
+        ({"sample": False}, "'sample': input should not be a switch"),
+        ({"inner": {"dim": True}}, "'inner.dim': input should not be a switch"),
+    ],
+)
+def test_a_wrong_value_gets_one_sentence_however_many_kinds_it_may_be_of(values: dict, sentence: str) -> None:
+    with pytest.raises(BadSpec) as caught:
+        parse_options(Choosy, values, what="toy")
+
+    assert caught.value.message == f"toy: {sentence}"
+
+
+def test_switches_stay_switches_and_open_fields_take_them_too() -> None:
+    chosen = parse_options(Choosy, {"switch": True, "anything": {"deep": True}}, what="toy")
+
+    assert (chosen.switch, chosen.anything) == (True, {"deep": True})
+
+
+def test_a_key_whose_group_was_forgotten_is_found_there() -> None:
+    with pytest.raises(BadSpec) as caught:
+        parse_options(Outer, {"dim": 3}, what="toy", beside=["data.dim", "data.rows"])
+
+    assert "did you mean 'inner.dim' or 'data.dim'?" in caught.value.hint
+
+
+def test_the_mistakes_of_several_parts_are_told_at_once() -> None:
+    with pytest.raises(BadSpec) as caught:
+        parse_together((Outer, {"epoch": 3}, "search toy"), (Inner, {}, "fit"), (Inner, {"dim": "x"}, "data"))
+
+    assert "search toy: unknown option 'epoch'; data: 'dim'" in caught.value.message
 
 
 nested = st.recursive(
