@@ -317,7 +317,7 @@ def resolve_train(
     """
     declaration = MODELS.declaration(family)
     values, data, fit = _settle(MODELS, family, preset, settings)
-    base = merge(_defaults(declaration.Params), params or {})
+    base = merge(_defaults(declaration.Params, task_of(dataset)), params or {})
     data_options = DATASETS.declaration(dataset).Options
     resolved, chosen_data, chosen_fit = parse_together(
         (declaration.Params, merge(base, values), f"model {family}"),
@@ -384,10 +384,21 @@ def _keys_of(**groups: type[Options]) -> list[str]:
     return [f"{group}.{name}" for group, model in groups.items() for name in model.model_fields]
 
 
-def _defaults(model: type[Options]) -> dict[str, Any]:
-    """The defaults of ``model``, so that a setting reaches one parameter of a block and leaves its others alone."""
+def _defaults(model: type[Options], task: Task) -> dict[str, Any]:
+    """The defaults of ``model``, so that a setting reaches one parameter of a block and leaves its others alone.
+
+    Of a default that has an entry per modality only those of the task's modalities are kept.
+    """
     fields = model.model_fields.items()
-    return {name: field.get_default(call_default_factory=True) for name, field in fields if not field.is_required()}
+    defaults = {name: field.get_default(call_default_factory=True) for name, field in fields if not field.is_required()}
+    return {name: _of_modalities(value, task) for name, value in defaults.items()}
+
+
+def _of_modalities(default: Any, task: Task) -> Any:
+    by_modality = isinstance(default, Mapping) and all(isinstance(value, Mapping) for value in default.values())
+    if not by_modality:
+        return default
+    return {name: value for name, value in default.items() if name in {modality.name for modality in task.modalities}}
 
 
 def _settle(
