@@ -128,7 +128,7 @@ class TapOptions(Options):
     """Share of the training rows that neither backbones nor candidates train on: the final choice is made on them."""
     weight_sharing: Literal["off", "taps", "widths"] = "off"
     """Whether layers start from what an earlier candidate left of the same taps, or (MFAS's option) same widths."""
-    group: Annotated[int, Field(ge=1)] = 16
+    group: Annotated[int, Field(ge=1)] = 32
     """Most candidates that are trained as one; which ones is settled by their order, so a resumed search agrees."""
     final_width: Annotated[int, Field(ge=1)] | None = 256
     """Width of the found fusion when it is trained in full (MFAS: 256); null keeps that of the search."""

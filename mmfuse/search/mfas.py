@@ -67,8 +67,8 @@ class Options(OptionModel):
     """Networks trained in each step after the first (MFAS: 15)."""
     repeats: Annotated[int, Field(ge=1)] = 1
     """Trainings of each network, each with its own seed and each an observation of its own (MFAS: 1)."""
-    surrogate: Literal["ensemble", "forest", "gaussian", "lstm"] = "ensemble"
-    """What predicts scores: a random forest, a Gaussian process, both averaged, or the published LSTM."""
+    surrogate: Literal["ensemble", "forest", "boosting", "gaussian", "lstm"] = "ensemble"
+    """What predicts scores: random forest, boosted trees, Gaussian process, forest and process, the published LSTM."""
     surrogate_epochs: Annotated[int, Field(ge=1)] = 200
     """Epochs of the LSTM per refit (MFAS: 50, after which it still predicts little more than the mean)."""
     standardise: bool = True

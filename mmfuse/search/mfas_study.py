@@ -238,6 +238,7 @@ class Study:
             measured=[self._shown(value) for value in measured],
             rank_correlation=rank_correlation(expected, measured) if expected else None,
             best=label(best[0]) if best else None,
+            best_key=self._architecture(best[0], stage="").key if best else None,
             best_score=self._shown(self.ledger.value(best[0])) if best else None,
         )
 

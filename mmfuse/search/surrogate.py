@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from mmfuse.search.mfas_space import Chain, features_of
 
-Kind = Literal["ensemble", "forest", "gaussian", "lstm"]
+Kind = Literal["ensemble", "forest", "boosting", "gaussian", "lstm"]
 Floats = NDArray[np.float64]
 
 TREES = 100
+BOOSTERS = 5
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,11 @@ def make_surrogate(
 
         return LstmSurrogate(columns=len(taps) + 1, seed=seed, epochs=epochs, standardise=standardise)
     encoder = _Encoder(tuple(taps), levels)
-    members: dict[str, Surrogate] = {"forest": Forest(encoder, seed=seed), "gaussian": Gaussian(encoder, seed=seed)}
-    return Ensemble(list(members.values())) if kind == "ensemble" else members[kind]
+    if kind == "ensemble":
+        return Ensemble([Forest(encoder, seed=seed), Gaussian(encoder, seed=seed)])
+    if kind == "boosting":
+        return Boosting(encoder, seed=seed)
+    return Forest(encoder, seed=seed) if kind == "forest" else Gaussian(encoder, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,35 @@ class Forest:
         features = self._encoder(chains).astype(np.float32)
         with one_thread():
             answers = np.stack([tree.predict(features) for tree in self._model.estimators_])
+        return Prediction(answers.mean(axis=0), answers.std(axis=0))
+
+
+class Boosting:
+    """Gradient boosted trees, several times on other halves of the data; their disagreement is the spread."""
+
+    def __init__(self, encoder: _Encoder, *, seed: int) -> None:
+        self._encoder = encoder
+        self._seed = seed
+        self._models: list[Any] = []
+
+    def fit(self, chains: Sequence[Chain], scores: Sequence[float]) -> None:
+        """Grow new trees: small ones, slowly, each on a random half of the data (stochastic gradient boosting)."""
+        from sklearn.ensemble import GradientBoostingRegressor
+
+        features, targets = self._encoder(chains), np.asarray(scores)
+        with one_thread():
+            self._models = [
+                GradientBoostingRegressor(
+                    n_estimators=TREES, max_depth=3, subsample=0.5, max_features=1 / 3, random_state=self._seed + number
+                ).fit(features, targets)
+                for number in range(BOOSTERS)
+            ]
+
+    def predict(self, chains: Sequence[Chain]) -> Prediction:
+        """Mean and deviation over the boosters."""
+        features = self._encoder(chains)
+        with one_thread():
+            answers = np.stack([model.predict(features) for model in self._models])
         return Prediction(answers.mean(axis=0), answers.std(axis=0))
 
 

@@ -45,6 +45,9 @@ from mmfuse.training.seeding import derive_seed
 from mmfuse.training.shared_weights import SharedWeights, State
 from mmfuse.training.taps import cached_taps
 
+HALVED = 8
+"""Lists of so many candidates are trained in at least two groups on a CPU; smaller ones gain nothing by it."""
+
 
 @dataclass(frozen=True)
 class _Prepared:
@@ -257,6 +260,10 @@ class TapBenchmark:
             alike.setdefault(kind, []).append(trial)
         for members in alike.values():
             count = -(-len(members) // self.options.group)
+            # A step's fifteen are one group's worth, but two halves keep two cores busy. Not `workers`: a search that
+            # goes on with fewer must cut the same groups.
+            if self.device.type == "cpu" and len(members) >= HALVED:
+                count = max(count, 2)
             bounds = [len(members) * number // count for number in range(count + 1)]
             yield from (_Group(tuple(members[a:b])) for a, b in itertools.pairwise(bounds))
 

@@ -290,6 +290,7 @@ def test_what_a_search_tells_is_json_and_has_predictions_and_their_rank_correlat
 
     json.dumps(played.notes, allow_nan=False)
     asked, measured = played.told("search step"), played.told("search step measured")
+    assert measured[-1]["best_key"] in {key for step in asked for key in step["keys"]}
     assert asked[0]["predicted"] == [] and measured[0]["rank_correlation"] is None
     assert all(len(step["predicted"]) == len(step["keys"]) == 6 for step in asked[1:])
     assert measured[1]["rank_correlation"] > 0.5

@@ -12,7 +12,7 @@ from mmfuse.search.surrogate import Kind, Surrogate, make_surrogate
 from mmfuse.search.surrogate_lstm import LstmScorer, LstmSurrogate
 
 TAPS = (3, 5)
-KINDS: list[Kind] = ["ensemble", "forest", "gaussian", "lstm"]
+KINDS: list[Kind] = ["ensemble", "forest", "boosting", "gaussian", "lstm"]
 
 
 def surrogate(kind: Kind, *, seed: int = 0) -> Surrogate:

@@ -168,6 +168,21 @@ def test_costs_are_those_of_the_whole_model(place: Path, params: dict[str, Any])
         assert (record.parameters, record.macs) == (count_parameters(model), count_macs(model, sample))
 
 
+@pytest.mark.parametrize(
+    ("candidates", "sizes"), [(7, [7]), (8, [4, 4]), (15, [7, 8]), (30, [15, 15]), (70, [23, 23, 24])]
+)
+def test_groups_keep_two_cores_busy_and_do_not_depend_on_workers(
+    tmp_path: Path, candidates: int, sizes: list[int]
+) -> None:
+    asked = trials(*[[[0, 0, 0]]] * candidates)
+
+    for workers in (1, 2, 7):
+        groups = list(bench(tmp_path, workers=workers)._groups(asked))
+
+        assert [len(group.trials) for group in groups] == sizes
+        assert [trial.number for group in groups for trial in group.trials] == list(range(candidates))
+
+
 def test_lists_of_mixed_widths_are_trained_in_groups_of_their_kind(place: Path) -> None:
     mixed = [*trials(*LAYERS[:2]), *trials(*LAYERS[2:], first=2, width=5), *trials(LAYERS[0], first=4, alphas=True)]
 
