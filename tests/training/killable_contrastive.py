@@ -45,7 +45,7 @@ torch.rand(deadline)  # what was drawn before must not matter
 fit_contrastive(
     Architecture("fusemix", SMALL | {"noise": 0.1}),
     world(captions=2),
-    FitOptions(**FIT | {"checkpoint_every": 4}),
+    FitOptions(**FIT | {"checkpoint_every": 4, "checkpoint_seconds": 3600.0}),
     seed=3,
     device=torch.device("cpu"),
     folder=folder,

@@ -34,8 +34,9 @@ def test_killed_twice_it_ends_as_if_it_had_not_been(tmp_path):
 
     assert deaths == [-signal.SIGKILL, -signal.SIGKILL, 0]
     assert _rows(tmp_path / "killed") == _rows(tmp_path / "whole")
-    weights = [
-        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["weights"]
-        for name in ("whole", "killed")
-    ]
-    assert all(weights[0][key].equal(weights[1][key]) for key in weights[0])
+    for file in ("last.ckpt", "best.ckpt"):
+        whole, killed = (
+            torch.load(tmp_path / name / "checkpoints" / file, weights_only=True) for name in ("whole", "killed")
+        )
+        assert (whole["epoch"], whole["step"], whole["metrics"]) == (killed["epoch"], killed["step"], killed["metrics"])
+        assert all(whole["weights"][key].equal(killed["weights"][key]) for key in whole["weights"])

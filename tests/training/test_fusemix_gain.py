@@ -13,7 +13,7 @@ from mmfuse.spec import FitOptions
 from mmfuse.training.contrastive import fit_contrastive
 
 CPU = torch.device("cpu")
-STEPS = 400
+STEPS = 300
 
 
 def recall(folder, seed, blend):
@@ -31,6 +31,7 @@ def recall(folder, seed, blend):
             warmup_steps=50,
             weight_decay=0.1,
             early_stopping=None,
+            checkpoint_seconds=3600,
         ),
         seed=seed,
         device=CPU,
