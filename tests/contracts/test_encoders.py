@@ -32,11 +32,10 @@ def test_declarations_need_no_heavy_library() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@every_family
-def test_importing_a_family_needs_no_extra(name: str) -> None:
+def test_importing_the_families_needs_no_extra() -> None:
     code = (
-        "import sys; sys.modules['transformers'] = sys.modules['PIL'] = None; "
-        f"from mmfuse.registry import ENCODERS; ENCODERS.get({name!r})"
+        "import sys; sys.modules['transformers'] = None; "
+        "from mmfuse.registry import ENCODERS; [ENCODERS.get(name) for name in ENCODERS.names()]"
     )
 
     subprocess.run([sys.executable, "-c", code], check=True)
