@@ -8,7 +8,7 @@ from torch import nn
 
 from mmfuse.architecture import Architecture
 from mmfuse.batch import Split, Splits
-from mmfuse.data import latents_trained, scenes, toy, toy_sequence
+from mmfuse.data import latents, latents_trained, scenes, toy, toy_sequence
 from mmfuse.data.latents_file import survey
 from mmfuse.data.latents_load import load_latents
 from mmfuse.data.subset_options import SubsetOptions
@@ -151,6 +151,8 @@ def test_any_dataset_of_two_modalities_becomes_latents(tmp_path: Path) -> None:
     files = latents_trained.ensure(tmp_path, "toy_sequence", values, recipe)
 
     splits = load_latents("latents", files, SubsetOptions())
+    assert latents.task(latents.Options(of="toy_sequence", encoder_dim=8)) == splits.task
+    assert latents.task(latents.Options()) == latents.TASK
     assert [(modality.name, modality.shape) for modality in splits.task.modalities] == [
         ("text", (8,)),
         ("static", (8,)),
