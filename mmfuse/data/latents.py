@@ -50,6 +50,22 @@ class Options(SubsetOptions):
     """Seed of those encoders' weights and batches."""
 
 
+def task(options: Options) -> Task:
+    """The task of these options: modalities and lengths are those of the files, or of the encoders trained here.
+
+    Raises:
+        DataMissing, DataInvalid: when a file is absent or damaged.
+    """
+    from mmfuse.data import latents_trained as trained
+    from mmfuse.data.latents_join import common_modalities, each_once, join, joined_task
+
+    if not options.files:
+        return trained.task(TASK.name, options.of, dim=options.encoder_dim)
+    training, evaluation = join(options.files), join(options.evaluation_files)
+    together = each_once(training, evaluation)
+    return joined_task(TASK.name, together, common_modalities(together))
+
+
 def load(root: Path, options: Options, *, progress: Progress = silent) -> LatentSplits:
     """The latents of the files that are named, else those of encoders trained here.
 

@@ -23,6 +23,7 @@ from mmfuse.data.latents_file import (
 from mmfuse.data.latents_pairs import SPLITS, PairTable
 from mmfuse.data.progress import Progress, silent
 from mmfuse.errors import DataInvalid
+from mmfuse.task import Modality, Task
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,21 @@ def _table(surveyed: Sequence[Survey]) -> PairTable:
             f"{surveyed[0].path}: its pairs or items changed since they were extracted", "extract or import it again"
         )
     return joined
+
+
+def joined_task(name: str, together: Sequence[Joined], names: tuple[str, ...]) -> Task:
+    """Retrieval among the modalities ``names``: of the partner, or where pairs share only a class, of its class."""
+    return latent_task(
+        name,
+        {each: together[0].columns[each][1].column.dim for each in names},
+        class_paired=any(joined.table.labels for joined in together),
+    )
+
+
+def latent_task(name: str, dims: Mapping[str, int], *, class_paired: bool) -> Task:
+    """Retrieval among latents of the lengths ``dims``."""
+    modalities = tuple(Modality(each, "vector", (dim,)) for each, dim in dims.items())
+    return Task(name, "retrieval", modalities, outputs=0, metric="p1_mean" if class_paired else "r_mean")
 
 
 def each_once(training: list[Joined], evaluation: list[Joined]) -> list[Joined]:

@@ -22,6 +22,7 @@ from mmfuse.data.latents_join import (
     each_once,
     encoder_text,
     join,
+    joined_task,
     provenance,
     scan,
 )
@@ -31,7 +32,6 @@ from mmfuse.data.subset_options import SubsetOptions
 from mmfuse.data.subsets import subset
 from mmfuse.errors import DataInvalid
 from mmfuse.latents import LatentPairs, LatentSplits
-from mmfuse.task import Modality, Task
 
 SCANNED = 2 * 2**30
 """Bytes of latents up to which every value is looked at when they are loaded; `mmfuse data check` always looks."""
@@ -73,13 +73,6 @@ def load_latents(
     latents, scales = _vectors(together, names)
     facts = provenance(together, names, pool.dropped)
     classed = any(joined.table.labels for joined in together)
-    task = Task(
-        name,
-        "retrieval",
-        tuple(Modality(each, "vector", (latents[each].shape[1],)) for each in names),
-        outputs=0,
-        metric="p1_mean" if classed else "r_mean",
-    )
     made_up = stand_in or any(joined.table.stand_in for joined in together)
     fingerprint = _fingerprint(name, training, evaluation, options, progress)
 
@@ -98,6 +91,7 @@ def load_latents(
             provenance=facts,
         )
 
+    task = joined_task(name, together, names)
     return LatentSplits(
         task, subset(cut("train"), options, progress=progress), cut("val"), open_test=lambda: cut("test")
     )

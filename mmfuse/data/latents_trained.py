@@ -14,8 +14,10 @@ from typing import Any
 from mmfuse.architecture import canonical_json
 from mmfuse.data.progress import Progress, silent
 from mmfuse.data.status import DataStatus
+from mmfuse.encoding import paired_by_class
 from mmfuse.options import parse_options
 from mmfuse.registry import DATASETS
+from mmfuse.task import Task
 
 VERSION = 1
 """Of how encoders are trained; raised when equal recipes give other latents than before."""
@@ -29,6 +31,14 @@ def ensure(
 
     prefix = prefix_of(root, dataset, values, recipe)
     return ensure_latents(prefix, root, dataset, values, Recipe(**recipe), progress=progress)
+
+
+def task(name: str, dataset: str, *, dim: int) -> Task:
+    """Retrieval among the modalities of ``dataset``, each encoded into ``dim`` numbers."""
+    from mmfuse.data.latents_join import latent_task
+
+    names = [modality.name for modality in DATASETS.declaration(dataset).TASK.modalities]
+    return latent_task(name, dict.fromkeys(names, dim), class_paired=paired_by_class(dataset))
 
 
 def prefix_of(root: Path, dataset: str, values: Mapping[str, Any], recipe: Mapping[str, int]) -> Path:

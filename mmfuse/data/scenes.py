@@ -1,7 +1,7 @@
 """Scenes: drawn pictures of coloured shapes, five captions each, for first steps in retrieval (40 labels, f1_micro).
 
-A picture (3 x 32 x 32) shows one shape in each of three or four quarters. A caption names two of them in words, which
-kind stands where; so a caption fits a few pictures and its own best, and five captions tell a picture from all others.
+A picture (3 x 32 x 32) shows one shape in each of two or three quarters. A caption names two of them in words, which
+kind stands where; so a caption fits its own picture and few others, and five captions tell a picture from all others.
 Labels are what stands where: each of 6 colours and 4 shapes in each of 4 quarters. It is a stand-in: nobody took these
 pictures, and nobody wrote these captions.
 """
@@ -126,10 +126,12 @@ def _split(options: Options, split: str) -> Split:
 
 
 def _scenes(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Colour and shape in each quarter (count, 4, 2); one quarter of every second scene is `_EMPTY`."""
+    """Colour and shape in each quarter (count, 4, 2); one quarter is `_EMPTY`, in half of the scenes two are."""
     scenes = np.stack([rng.integers(len(COLOURS), size=(count, 4)), rng.integers(len(SHAPES), size=(count, 4))], axis=2)
-    bare = np.flatnonzero(rng.random(count) < 0.5)
-    scenes[bare, rng.integers(4, size=len(bare))] = _EMPTY
+    order = rng.permuted(np.tile(np.arange(4), (count, 1)), axis=1)
+    scenes[np.arange(count), order[:, 0]] = _EMPTY
+    barer = np.flatnonzero(rng.random(count) < 0.5)
+    scenes[barer, order[barer, 1]] = _EMPTY
     return scenes
 
 

@@ -210,6 +210,7 @@ def test_the_dataset_takes_files_by_option_and_tells_what_they_hold(tmp_path: Pa
     assert (status.source, status.built, dict(status.samples)) == ("real", True, {"train": 72, "val": 24, "test": 24})
     assert latents.check(tmp_path, options).problem == ""
     assert len(latents.load(tmp_path, options).train) == 72
+    assert latents.task(options) == latents.load(tmp_path, options).task != latents.TASK
 
 
 def test_paths_are_taken_from_the_folder_they_are_typed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
