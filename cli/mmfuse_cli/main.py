@@ -116,6 +116,9 @@ def root(
 
 def main() -> None:
     """Run mmfuse and leave with its exit code."""
+    # Python has no stream where the caller closed it (`>&-`, some cron jobs); what would go there goes nowhere.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a letter must not end the command

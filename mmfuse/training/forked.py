@@ -6,8 +6,11 @@ is that trial's failure and nobody else's. Not for CUDA, whose context does not 
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
+import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +26,7 @@ Job = TypeVar("Job")
 Send = Callable[[Any], None]
 
 POLL_SECONDS = 0.1
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def run_forked(
             while waiting and len(running) < workers:
                 job = waiting.popleft()
                 receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_in_child, args=(work, job, sender), daemon=True)
+                process = context.Process(target=_in_child, args=(work, job, sender, os.getpid()), daemon=True)
                 process.start()
                 sender.close()
                 running[receiver] = job, process
@@ -92,13 +96,22 @@ def run_forked(
             receiver.close()
 
 
-def _in_child(work: Callable[[Job, Send], None], job: Job, sender: Connection) -> None:
+def _in_child(work: Callable[[Job, Send], None], job: Job, sender: Connection, parent: int) -> None:
+    _die_with(parent)
     # The parent's handler means "stop the run at a safe point"; a trial has none, and the parent kills it.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     work(job, sender.send)
     sender.close()
+
+
+def _die_with(parent: int) -> None:
+    """End this process as soon as its parent has: nobody would read what it computes, nor find it to end it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it had died before it could be agreed on
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _cause(code: int | None) -> str:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CONFIRM_S = 3.0
 """How long a request waits for its effect to show; it stays valid after that."""
+LEAVE_S = 20.0
+"""How long a resume waits for the supervisor of the attempt before to leave: on a busy disk that takes its time."""
 _POLL_S = (0.01, 0.1)
 """First and longest pause between two looks at a run: what is quick is seen quickly, long waits cost little."""
 
@@ -221,7 +223,7 @@ def _let_it_settle(store: RunStore, run_id: str) -> None:
     supervisor = ProcessIdentity.from_json(record["supervisor"])
     if seen.state not in TERMINAL or supervisor is None:
         return
-    if not _poll(lambda: not supervisor.alive(), CONFIRM_S):
+    if not _poll(lambda: not supervisor.alive(), LEAVE_S):
         raise RunBusy(
             f"run {run_id} has ended but its supervisor, process {supervisor.pid}, is still busy", "try again"
         )

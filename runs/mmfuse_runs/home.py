@@ -17,11 +17,14 @@ def resolve_home(option: str | None = None) -> Path:
     Never ./runs, which in a checkout is code. The folder need not exist.
 
     Raises:
-        StoreError: a relative path, while the working folder has been removed.
+        StoreError: a file, or a relative path while the working folder has been removed.
     """
     chosen = option or os.environ.get(HOME_VARIABLE)
     if chosen:
-        return _absolute(chosen)
+        home = _absolute(chosen)
+        if home.is_file():
+            raise StoreError(f"{home} is a file, and a run store is a folder", "choose another with --home")
+        return home
     local = Path(".mmfuse")
     if local.is_dir():
         return local.absolute()

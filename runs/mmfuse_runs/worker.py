@@ -134,7 +134,7 @@ def _explain(error: BaseException) -> dict[str, str]:
         return {"message": "the disk is full", "hint": "free some space, then mmfuse runs resume", "type": kind}
     if isinstance(error, MemoryError) or kind == "OutOfMemoryError":
         return {
-            "message": f"out of memory: {str(error).partition('.')[0]}",
+            "message": f"out of memory: {str(error).partition('. ')[0]:.300}",
             "hint": "use a smaller fit.batch_size or benchmark.batch_size",
             "type": kind,
         }

@@ -64,7 +64,7 @@ def test_of_several_processes_one_builds_and_all_find_the_result(tmp_path: Path)
     for process in processes:
         process.start()
     for process in processes:
-        process.join(30)
+        process.join(120)
 
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
     assert (tmp_path / "log").read_text() == "built\n"

@@ -17,6 +17,8 @@ import pytest
 import torch
 from typed import TINY_FUSION_SEARCH, TINY_SEARCH, TOY_M2, Command, environment, shown
 
+from mmfuse_runs.states import LEASE_S
+
 ENDED = {"finished", "stopped", "killed", "crashed", "lost", "cancelled"}
 
 
@@ -24,7 +26,7 @@ def state_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "state.json").read_text())
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], bool], *, seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
@@ -146,12 +148,12 @@ def test_a_stopped_run_exits_with_75_and_goes_on_where_it_was(mmfuse: Command, h
     assert steps == sorted(set(steps))
 
 
-def test_a_killed_worker_is_shown_as_crashed_within_two_seconds(mmfuse: Command, home: Path) -> None:
+def test_a_killed_worker_is_shown_as_crashed_long_before_its_lease_runs_out(mmfuse: Command, home: Path) -> None:
     folder = start(mmfuse, home, "train", "m2_mixer", "--dataset", "toy", *TOY_M2, "--set", "fit.epochs=1000")
     wait_for(lambda: state_of(folder)["state"] == "running")
 
     os.kill(state_of(folder)["worker"]["pid"], signal.SIGKILL)
-    wait_for(lambda: state_of(folder)["state"] == "crashed", seconds=2)
+    wait_for(lambda: state_of(folder)["state"] == "crashed", seconds=LEASE_S / 2)
 
     shown_run = shown(mmfuse("runs", "show", folder.name, "--json"))["run"]
     assert shown_run["state"] == "crashed"
@@ -180,7 +182,7 @@ def test_an_interrupted_command_stops_the_run_and_prints_how_to_go_on(home: Path
     wait_for(lambda: any(path.stat().st_size > 2000 for path in home.glob("runs/*/metrics.jsonl")))
 
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=240)
 
     (folder,) = (home / "runs").iterdir()
     assert process.returncode == 130

@@ -95,7 +95,7 @@ def test_rows_reach_the_file_without_a_flush(tmp_path: Path) -> None:
     with JournalWriter(tmp_path / "j.jsonl", sync_seconds=0.01) as writer:
         writer.append({"s": 1})
         writer.append({"s": 2})
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 90
         while len(rows) < 2 and time.monotonic() < deadline:
             rows += reader.poll()
             time.sleep(0.005)

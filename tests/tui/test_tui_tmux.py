@@ -30,7 +30,7 @@ class Terminal:
             "24",
             "sh",
             "-c",
-            '"$@"; echo left with $?; sleep 30',
+            '"$@"; echo left with $?; sleep 120',
             "sh",
             *command,
         ]
@@ -50,7 +50,7 @@ class Terminal:
 
     def wait_until(self, fits: Callable[[str], bool], what: str) -> str:
         """The screen once it fits; fails when it never does."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
             text = self.text()
             if fits(text):

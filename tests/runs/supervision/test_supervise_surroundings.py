@@ -124,7 +124,7 @@ def test_a_worker_that_shows_no_sign_of_life_is_remarked_on(house, monkeypatch):
     house.eventually(lambda: str(house.record(run)["waiting"]).startswith("no sign of life from the worker for"))
     assert house.state(run) is State.STARTING
     control.kill(house.store, run)
-    assert supervisor.wait(timeout=10) == 0
+    assert supervisor.wait(timeout=90) == 0
 
 
 def test_a_kill_that_nobody_asked_for_is_put_down_to_memory_if_the_kernel_killed_meanwhile(house, monkeypatch):
@@ -134,7 +134,7 @@ def test_a_kill_that_nobody_asked_for_is_put_down_to_memory_if_the_kernel_killed
     house.wait(run, State.RUNNING)
     house.worker(run).signal(signal.SIGKILL)
 
-    assert supervisor.wait(timeout=10) == 0
+    assert supervisor.wait(timeout=90) == 0
     assert house.record(run)["reason"] == "killed by signal 9 (out of memory?)"
 
 
@@ -171,7 +171,7 @@ def test_supervision_goes_on_where_neither_state_nor_log_can_be_written(house, m
     obstacle.rmdir()
 
     assert house.wait(run) is State.STOPPED
-    assert supervisor.wait(timeout=10) == 0
+    assert supervisor.wait(timeout=90) == 0
 
 
 def test_a_long_living_launcher_keeps_no_zombie(house):
@@ -181,7 +181,7 @@ def test_a_long_living_launcher_keeps_no_zombie(house):
         "from mmfuse_runs.store import RunStore; from mmfuse_runs import control, launch\n"
         "store = RunStore(Path(sys.argv[1]))\n"
         "launch.start(store, sys.argv[2], argv=['true'], device='cpu', threads=1)\n"
-        "print(control.wait(store, sys.argv[2], timeout=20))\n"
+        "print(control.wait(store, sys.argv[2], timeout=90))\n"
         "try: os.waitpid(-1, os.WNOHANG)\n"
         "except ChildProcessError: print('no children')"
     )
