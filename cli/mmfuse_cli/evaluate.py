@@ -76,8 +76,8 @@ def checkpoint(
 
     The measurement is a run of its own (kind eval), so it stays in the store with its data's fingerprint.
     """
-    from mmfuse_cli.origin import resolve_checkpoint
     from mmfuse_cli.starting import Label, Manner, Placement, start_and_follow
+    from mmfuse_runs.origin import resolve_checkpoint
 
     store = open_store(home)
     spec = resolve_checkpoint(store, place, dataset=dataset, split=split.value, settings=settings or ())

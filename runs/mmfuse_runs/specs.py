@@ -1,4 +1,4 @@
-"""Specs seen from the command line: what they are about, and the settings that would make them again."""
+"""Specs as people type them: what they are about, and the settings that would make them again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from mmfuse.errors import BadSpec, UnknownName
 from mmfuse.registry import DATASETS, MODELS, SEARCHES, Registry
 from mmfuse.spec import EvalSpec, FitOptions, SearchSpec, TrainSpec, resolve_search
-from mmfuse_cli.declared import options_model
+from mmfuse_runs.declared import options_model
 
 Spec: TypeAlias = SearchSpec | TrainSpec | EvalSpec
 
@@ -42,33 +42,47 @@ def command_of(spec: Spec) -> str:
     Raises:
         BadSpec: settings cannot spell the spec (they add to what a preset says and take nothing away).
     """
+    preset, settings = preset_and_settings(spec)
+    chosen = [*(["--preset", preset] if preset else []), *(word for one in settings for word in ("--set", one))]
     if isinstance(spec, EvalSpec):
         words = ["eval", "checkpoint", spec.source or spec.checkpoint, "--split", spec.split]
-        return shlex.join(["mmfuse", *words, *_set(_changed(spec.data, DATASETS, spec.dataset), "data.")])
+        return shlex.join(["mmfuse", *words, *chosen])
+    words = ["search", spec.search] if isinstance(spec, SearchSpec) else ["train", spec.family]
+    return shlex.join(["mmfuse", *words, "--dataset", spec.dataset, *_switches(spec), *chosen])
+
+
+def preset_and_settings(spec: Spec) -> tuple[str | None, list[str]]:
+    """The preset, if any, and the fewest ``KEY=VALUE`` assignments that give the spec again.
+
+    Raises:
+        BadSpec: settings cannot spell the spec.
+    """
     if isinstance(spec, SearchSpec):
-        words, settings = ["search", spec.search], _search_settings(spec)
-    else:
-        own, fit = _changed(spec.params, MODELS, spec.family), _difference(_dump(spec.fit), _dump(FitOptions()))
-        data = _changed(spec.data, DATASETS, spec.dataset)
-        words, settings = ["train", spec.family], [*_set(own), *_set(data, "data."), *_set(fit, "fit.")]
-    return shlex.join(["mmfuse", *words, "--dataset", spec.dataset, *_switches(spec), *settings])
+        return _search_settings(spec)
+    data = _assignments(_changed(spec.data, DATASETS, spec.dataset), "data.")
+    if isinstance(spec, EvalSpec):
+        return None, data
+    own, fit = _changed(spec.params, MODELS, spec.family), _difference(_dump(spec.fit), _dump(FitOptions()))
+    return None, [*_assignments(own), *data, *_assignments(fit, "fit.")]
 
 
-def _search_settings(spec: SearchSpec) -> list[str]:
+def _search_settings(spec: SearchSpec) -> tuple[str | None, list[str]]:
     """Preset and settings that give the spec again, as few as possible.
 
     A preset is always named: which one is taken without `--preset` depends on the machine.
     """
     presets = getattr(SEARCHES.declaration(spec.search), "PRESETS", {})
     candidates = [_settings_beside(spec, name, presets[name]) for name in presets] or [_settings_beside(spec, None, {})]
-    exact = [words for words, same in candidates if same]
+    exact = [(name, changes) for name, changes, same in candidates if same]
     if not exact:
         raise BadSpec("the settings of this search cannot be spelled as a command", "mmfuse runs rerun RUN")
-    return min(exact, key=len)
+    return min(exact, key=lambda found: len(found[1]))
 
 
-def _settings_beside(spec: SearchSpec, name: str | None, preset: Mapping[str, Any]) -> tuple[list[str], bool]:
-    """The settings in which ``spec`` differs from a preset, as words, and whether they give exactly ``spec``."""
+def _settings_beside(
+    spec: SearchSpec, name: str | None, preset: Mapping[str, Any]
+) -> tuple[str | None, list[str], bool]:
+    """The settings in which ``spec`` differs from a preset, and whether both together give exactly ``spec``."""
     own = {key: value for key, value in preset.items() if key not in ("fit", "data")}
     parts = (
         ("", spec.options, options_model(SEARCHES.declaration(spec.search)), own),
@@ -91,9 +105,8 @@ def _settings_beside(spec: SearchSpec, name: str | None, preset: Mapping[str, An
             test=spec.test,
         )
     except (BadSpec, UnknownName):
-        return [], False
-    chosen = ["--preset", name] if name else []
-    return [*chosen, *(word for change in changes for word in ("--set", change))], again == spec
+        return name, [], False
+    return name, changes, again == spec
 
 
 def _dump(options: BaseModel) -> dict[str, Any]:
@@ -127,10 +140,6 @@ def _difference(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
         elif key not in defaults or value != default:
             changed[key] = value
     return changed
-
-
-def _set(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    return [word for assignment in _assignments(values, prefix) for word in ("--set", assignment)]
 
 
 def _assignments(values: Mapping[str, Any], prefix: str = "") -> list[str]:
