@@ -20,7 +20,7 @@ from mmfuse_runs.identity import ProcessIdentity
 from mmfuse_runs.store import RunStore
 from mmfuse_tui.app import Dashboard
 from mmfuse_tui.control import StoreControl
-from mmfuse_tui.edit_dialog import Edit
+from mmfuse_tui.edits import Edit
 from mmfuse_tui.launch_form import Form
 
 NOW = 1_795_000_000.0

@@ -16,7 +16,8 @@ from mmfuse_runs.store import RunStore
 from mmfuse_tui.app import Dashboard
 from mmfuse_tui.column_dialog import ColumnsScreen
 from mmfuse_tui.dialogs import ConfirmScreen, HelpScreen
-from mmfuse_tui.edit_dialog import Edit, EditScreen, retag
+from mmfuse_tui.edit_dialog import EditScreen
+from mmfuse_tui.edits import Edit, retag
 from mmfuse_tui.grouping import GROUPS, grouped
 from mmfuse_tui.mark_table import MarkTable
 from mmfuse_tui.runs_pane import RunsPane

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mmfuse.errors import StoreError
-from mmfuse.spec import spec_from_json
-from mmfuse_runs.begin import begin
-from mmfuse_runs.specs import Spec
-from mmfuse_tui.edit_dialog import Edit
-from mmfuse_tui.launch_form import Form
+from mmfuse_tui.edits import Edit
 from mmfuse_tui.verbs import Name
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # option models take a third of the time of a start, and most sessions start no run
+    from mmfuse_runs.specs import Spec
     from mmfuse_runs.store import RunStore
+    from mmfuse_tui.launch_form import Form
 
 
 class Control(Protocol):
@@ -93,6 +91,8 @@ class StoreControl:
         Raises:
             StoreError, BadSpec: config.json cannot be read or holds no spec.
         """
+        from mmfuse.spec import spec_from_json
+
         with self._store(f"run {run_id} cannot be read") as store:
             return spec_from_json(store.folder(run_id).spec())
 
@@ -112,6 +112,8 @@ class StoreControl:
             BadSpec, UnknownName: the form asks for something impossible.
             StoreError: the home cannot be written, or no process can be made.
         """
+        from mmfuse_runs.begin import begin
+
         with self._store("the run could not be started") as store:
             tags = form.tags.split()
             return begin(store, form.spec(store), device=form.device, name=form.name, tags=tags, by="tui")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on, work
@@ -24,13 +24,10 @@ from mmfuse_tui.board import BoardView
 from mmfuse_tui.chart_grid import ChartGrid
 from mmfuse_tui.clean import clean
 from mmfuse_tui.column_dialog import ColumnsScreen
-from mmfuse_tui.compare_screen import MOST_COMPARED, CompareScreen
 from mmfuse_tui.control import Control
 from mmfuse_tui.deck import Deck
 from mmfuse_tui.deeds import Deeds
 from mmfuse_tui.feed import Feed
-from mmfuse_tui.launch_form import Form, form_of
-from mmfuse_tui.launch_screen import LaunchScreen
 from mmfuse_tui.log_view import LogView
 from mmfuse_tui.mark_table import MarkTable
 from mmfuse_tui.panels import load_panels
@@ -40,6 +37,9 @@ from mmfuse_tui.status_bar import StatusBar
 from mmfuse_tui.table import Table
 from mmfuse_tui.verbs import Name, is_possible
 from mmfuse_tui.view_memory import LEAST_SHARE, MOST_SHARE, ViewMemory
+
+if TYPE_CHECKING:  # screens beside this one are loaded when they are opened: the first paint waits for none of them
+    from mmfuse_tui.launch_form import Form
 
 TICK_SECONDS = 1.0
 """How often ages and times left are looked at."""
@@ -71,6 +71,7 @@ class RunsScreen(Screen[None]):
         Binding("c", "compare", "Compare", tooltip="Put the marked runs beside each other", id="runs.compare"),
         Binding("n", "launch", "New", tooltip="Start a run", id="runs.new"),
         Binding("C", "clone", "Clone", show=False, tooltip="Start a run like this one, changed", id="run.clone"),
+        Binding("m", "machine", "Machine", show=False, tooltip="CPU, memory, GPUs, the line", id="runs.machine"),
         Binding("enter", "open", "Open", show=False, tooltip="Go to the panels of the run", id="runs.open"),
         Binding(
             "plus,equals_sign", "resize(1)", "Taller", show=False, tooltip="More room for the runs", id="view.taller"
@@ -223,6 +224,8 @@ class RunsScreen(Screen[None]):
 
     def action_compare(self) -> None:
         """The marked runs beside each other."""
+        from mmfuse_tui.compare_screen import MOST_COMPARED, CompareScreen
+
         runs = self._pane.marked
         if len(runs) < 2:
             self.notify("Mark two runs or more with space, then compare them.", severity="warning", markup=False)
@@ -231,14 +234,24 @@ class RunsScreen(Screen[None]):
             self.notify(f"the first {MOST_COMPARED} of {len(runs)} marked runs are compared", markup=False)
         self.app.push_screen(CompareScreen(self._feed, [run.id for run in runs[:MOST_COMPARED]]))
 
+    def action_machine(self) -> None:
+        """What the machine is busy with."""
+        from mmfuse_tui.machine_screen import MachineScreen
+
+        self.app.push_screen(MachineScreen(self._feed, self._control, home=self._home))
+
     def action_launch(self) -> None:
         """A form for a new run."""
+        from mmfuse_tui.launch_form import Form
+
         selected = self.selected
         self._launch(Form(source=selected.id if selected is not None else ""), title="New run")
 
     @work
     async def action_clone(self) -> None:
         """A form filled in as the run under the cursor was."""
+        from mmfuse_tui.launch_form import form_of
+
         run = self.selected
         if run is None:
             return
@@ -252,6 +265,8 @@ class RunsScreen(Screen[None]):
 
     @work
     async def _launch(self, form: Form, *, title: str) -> None:
+        from mmfuse_tui.launch_screen import LaunchScreen
+
         started = await self.app.push_screen_wait(LaunchScreen(form, self._control, title=title))
         if started is not None:
             self.app.notify(f"started {started}", markup=False)
