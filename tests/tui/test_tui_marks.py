@@ -107,7 +107,7 @@ async def test_a_bulk_kill_is_confirmed_once_and_leaves_out_what_has_ended(
         await settle(pilot, lambda: "Kill 2 runs?" in screen_text(app) and "in their state" in screen_text(app))
         text = screen_text(app)
         await pilot.press("x")
-        await settle(pilot, lambda: len(control.asked) == 2)
+        await settle(pilot, lambda: len(control.asked) == 2 and len(app.screen_stack) == 1)
 
     assert "Kill 2 runs?" in text and "a, b" in text and "nothing to kill in their state: 3" in text
     assert set(control.asked) == {("kill", runs["a"]), ("kill", runs["b"])}
