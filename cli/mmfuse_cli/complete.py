@@ -104,7 +104,7 @@ def settings(context: typer.Context, incomplete: str) -> Offer:
 def _setting_keys() -> Iterable[tuple[str, str]]:
     from mmfuse.registry import DATASETS
     from mmfuse.spec import FitOptions
-    from mmfuse_cli.declared import options_model
+    from mmfuse_runs.declared import options_model
 
     declaration = _declared()
     if declaration is not None:
@@ -116,7 +116,7 @@ def _setting_keys() -> Iterable[tuple[str, str]]:
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> Iterable[tuple[str, str]]:
-    from mmfuse_cli.declared import declared_options
+    from mmfuse_runs.declared import declared_options
 
     return [(f"{option.key}=", option.meaning) for option in declared_options(model, prefix=prefix)]
 

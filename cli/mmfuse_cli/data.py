@@ -74,7 +74,7 @@ def info(dataset: Name, json: Json = False, home: Home = None, data_root: DataRo
     Says which files are missing and what to type to have them.
     """
     from mmfuse.registry import DATASETS
-    from mmfuse_cli.declared import declared_options
+    from mmfuse_runs.declared import declared_options
 
     module = DATASETS.get(dataset)
     entry = _entry(module, _root(home, data_root))

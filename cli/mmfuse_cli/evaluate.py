@@ -83,8 +83,8 @@ def checkpoint(
 
     The measurement is a run of its own (kind eval), so it stays in the store with its data's fingerprint.
     """
-    from mmfuse_cli.origin import resolve_checkpoint
     from mmfuse_cli.starting import Label, Manner, Placement, start_and_follow
+    from mmfuse_runs.origin import resolve_checkpoint
 
     store = open_store(home)
     spec = resolve_checkpoint(store, place, dataset=dataset, split=split.value, settings=settings or ())
@@ -131,8 +131,8 @@ def retrieval(
     Recalls both ways, with what a bootstrap over images (or whatever stands first in the pairs) says of them; ties
     count against the model. Where pairs share only a class: precision at 1, MAP@R and a linear probe.
     """
-    from mmfuse_cli.origin import resolve_checkpoint
     from mmfuse_cli.starting import Label, Manner, Placement, start_and_follow
+    from mmfuse_runs.origin import resolve_checkpoint
 
     store = open_store(home)
     spec = resolve_checkpoint(store, place, dataset=dataset, split=split.value, settings=settings or ())

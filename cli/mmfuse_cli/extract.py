@@ -110,7 +110,7 @@ def _trained(store: RunStore, source: str, encoder: str) -> dict[str, Any]:
         UnknownName: when it is none of these.
     """
     from mmfuse.encoding import encoder_names
-    from mmfuse_cli.origin import resolve_checkpoint
+    from mmfuse_runs.origin import resolve_checkpoint
 
     if encoder in encoder_names():
         return {}

@@ -60,8 +60,9 @@ def search(
     from mmfuse.spec import resolve_search
     from mmfuse_cli.render import say
     from mmfuse_cli.starting import Label, Manner, Placement, start_and_follow
+    from mmfuse_runs.begin import usual_preset
 
-    usual = None if preset else _usual_preset(search, device)
+    usual = None if preset else usual_preset(search, device)
     preset = preset or usual
     spec = resolve_search(search, dataset, preset=preset, settings=settings or (), seed=seed, train=train, test=test)
     store = open_store(home)
@@ -74,12 +75,3 @@ def search(
         label=Label(name, tags or ()),
         manner=Manner(detach, dry_run, json),
     )
-
-
-def _usual_preset(search: str, device: str) -> str | None:
-    """``paper`` where the run will have a GPU, else ``small``; None for a search that has no such preset."""
-    from mmfuse.registry import SEARCHES
-    from mmfuse_runs.slots import visible_gpus
-
-    usual = "paper" if device != "cpu" and visible_gpus() else "small"
-    return usual if usual in getattr(SEARCHES.declaration(search), "PRESETS", {}) else None

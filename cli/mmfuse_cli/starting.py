@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mmfuse_cli.render import out, out_json, say
-from mmfuse_cli.specs import Spec, subject_of
+from mmfuse_runs.specs import Spec
 
 if TYPE_CHECKING:
     from mmfuse_runs.store import RunStore
@@ -55,18 +55,11 @@ def start_and_follow(store: RunStore, spec: Spec, *, placement: Placement, label
 
 def start(store: RunStore, spec: Spec, *, placement: Placement, label: Label) -> str:
     """Put a run of ``spec`` into the store and start its supervisor; the run's id."""
-    from mmfuse_runs import launch
+    from mmfuse_runs.begin import begin
 
-    folder = store.create(
-        spec.model_dump(mode="json"),
-        kind=spec.kind,
-        subject=subject_of(spec),
-        dataset=spec.dataset,
-        name=label.name,
-        tags=tuple(label.tags),
+    return begin(
+        store, spec, device=placement.device, data_root=placement.data_root, name=label.name, tags=label.tags, by="cli"
     )
-    launch.start(store, folder.id, device=placement.device, data_root=placement.data_root)
-    return folder.id
 
 
 def follow_and_leave(store: RunStore, run_id: str, *, json: bool) -> None:

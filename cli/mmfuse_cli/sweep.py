@@ -18,7 +18,7 @@ from mmfuse_cli.parameters import DataRoot, Dataset, Device, DryRun, Home, Json,
 from mmfuse_cli.render import out, out_json, say
 
 if TYPE_CHECKING:
-    from mmfuse_cli.specs import Spec
+    from mmfuse_runs.specs import Spec
 
 
 @examples(
@@ -58,8 +58,8 @@ def sweep(
     runs that differ only in their seed are summed up by mmfuse runs compare.
     """
     from mmfuse.spec import resolve_search, resolve_train
-    from mmfuse_cli.specs import command_of
     from mmfuse_cli.starting import Label, Placement, start
+    from mmfuse_runs.specs import command_of
 
     specs: list[tuple[str, Spec]] = []
     for chosen, seed in itertools.product(combinations(over or ()), _seeds(seeds)):

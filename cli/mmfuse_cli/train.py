@@ -92,8 +92,8 @@ def train(
     """
     from mmfuse.spec import resolve_train
     from mmfuse_cli.arrays import array_params
-    from mmfuse_cli.origin import resolve_found
     from mmfuse_cli.starting import Label, Manner, Placement, start_and_follow
+    from mmfuse_runs.origin import resolve_found
 
     store = open_store(home)
     words = list(settings or ())

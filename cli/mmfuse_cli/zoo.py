@@ -87,7 +87,7 @@ def _entry(registry: Registry, name: str) -> dict[str, Any]:
 
 def _show_one(kind: Kind, name: str, *, json: bool) -> None:
     from mmfuse.spec import FitOptions, usual_fit
-    from mmfuse_cli.declared import declared_options, options_model
+    from mmfuse_runs.declared import declared_options, options_model
 
     declaration = _registry(kind).declaration(name)
     options = [vars(option) for option in declared_options(options_model(declaration))]

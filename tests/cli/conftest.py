@@ -160,8 +160,17 @@ class FakeLauncher:
     error: Mapping[str, Any] | None = None
     started: list[tuple[str, str | None, str | None]] = field(default_factory=list)
 
-    def start(self, store: RunStore, run_id: str, *, device: str | None = None, data_root: str | None = None) -> None:
+    def start(
+        self,
+        store: RunStore,
+        run_id: str,
+        *,
+        device: str | None = None,
+        data_root: str | None = None,
+        started_by: str = "cli",
+    ) -> None:
         """Take the place of `mmfuse_runs.launch.start`."""
+        assert started_by == "cli"
         self.started.append((run_id, device, data_root))
         write_outcome(store.folder(run_id).path, state=self.ending, error=self.error)
 

@@ -12,7 +12,7 @@ import pytest
 from mmfuse.encoding import encoder_names
 from mmfuse.spec import ExtractSpec, spec_from_json
 from mmfuse_cli import follow
-from mmfuse_cli.specs import command_of
+from mmfuse_runs.specs import command_of
 
 
 @pytest.fixture(autouse=True)

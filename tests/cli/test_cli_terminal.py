@@ -17,11 +17,11 @@ from mmfuse.spec import resolve_search
 from mmfuse_cli import render, views
 from mmfuse_cli.glimpse import Glimpse, Watcher
 from mmfuse_cli.render import paint, safe_lines, spelled
-from mmfuse_cli.specs import command_of
 from mmfuse_cli.table import Column, draw
 from mmfuse_cli.views import LiveView, PlainView
 from mmfuse_runs import slots
 from mmfuse_runs.reporter import RunReporter
+from mmfuse_runs.specs import command_of
 
 TEXT = st.text(max_size=30)
 

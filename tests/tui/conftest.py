@@ -19,7 +19,9 @@ from mmfuse.report import TrialRecord
 from mmfuse_runs.identity import ProcessIdentity
 from mmfuse_runs.store import RunStore
 from mmfuse_tui.app import Dashboard
-from mmfuse_tui.edit_dialog import Edit
+from mmfuse_tui.control import StoreControl
+from mmfuse_tui.edits import Edit
+from mmfuse_tui.launch_form import Form
 
 NOW = 1_795_000_000.0
 """The frozen present of these tests."""
@@ -181,10 +183,12 @@ def attempt_record(run: Path, at: float) -> dict[str, Any]:
     }
 
 
-class RecordingControl:
-    """Remembers what was asked; raises ``error`` if it has one."""
+class RecordingControl(StoreControl):
+    """Remembers what was asked instead of doing it; raises ``error`` if it has one."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.started: list[Form] = []
         self.asked: list[tuple[str, str]] = []
         self.edits: list[tuple[str, Edit]] = []
         self.error: MmfuseError | None = None
@@ -205,6 +209,13 @@ class RecordingControl:
         """Every folder has two megabytes."""
         return 2_000_000
 
+    def start(self, form: Form) -> str:
+        """Remember; the run's name is its id."""
+        if self.error is not None:
+            raise self.error
+        self.started.append(form)
+        return form.name
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
@@ -213,9 +224,9 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def control() -> RecordingControl:
+def control(home: Home) -> RecordingControl:
     """Takes requests instead of supervisors."""
-    return RecordingControl()
+    return RecordingControl(home.path)
 
 
 @pytest.fixture

@@ -389,6 +389,20 @@ async def test_a_screenshot_is_an_svg_in_the_current_folder(home, trial, dashboa
     assert "<svg" in next(tmp_path.glob("mmfuse-*.svg")).read_text()
 
 
+async def test_the_screen_is_saved_as_text_that_reads_like_it(home, trial, dashboard, settle, tmp_path, monkeypatch):
+    fill(home, trial)
+    monkeypatch.chdir(tmp_path)
+    app = dashboard()
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, lambda: len(runs_of(app).rows) == 4)
+        await pilot.press("E")
+        await settle(pilot, lambda: list(tmp_path.glob("mmfuse-*.txt")))
+
+    text = next(tmp_path.glob("mmfuse-*.txt")).read_text()
+    assert "small search" in text and "✗ crashed" in text and "\x1b" not in text
+
+
 async def test_quitting_touches_no_run(home, trial, dashboard, control, settle):
     runs = fill(home, trial)
     before = {name: (run / "state.json").read_bytes() for name, run in runs.items()}

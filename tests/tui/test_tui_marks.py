@@ -16,7 +16,8 @@ from mmfuse_runs.store import RunStore
 from mmfuse_tui.app import Dashboard
 from mmfuse_tui.column_dialog import ColumnsScreen
 from mmfuse_tui.dialogs import ConfirmScreen, HelpScreen
-from mmfuse_tui.edit_dialog import Edit, EditScreen, retag
+from mmfuse_tui.edit_dialog import EditScreen
+from mmfuse_tui.edits import Edit, retag
 from mmfuse_tui.grouping import GROUPS, grouped
 from mmfuse_tui.mark_table import MarkTable
 from mmfuse_tui.runs_pane import RunsPane
@@ -106,7 +107,7 @@ async def test_a_bulk_kill_is_confirmed_once_and_leaves_out_what_has_ended(
         await settle(pilot, lambda: "Kill 2 runs?" in screen_text(app) and "in their state" in screen_text(app))
         text = screen_text(app)
         await pilot.press("x")
-        await settle(pilot, lambda: len(control.asked) == 2)
+        await settle(pilot, lambda: len(control.asked) == 2 and len(app.screen_stack) == 1)
 
     assert "Kill 2 runs?" in text and "a, b" in text and "nothing to kill in their state: 3" in text
     assert set(control.asked) == {("kill", runs["a"]), ("kill", runs["b"])}

@@ -54,6 +54,7 @@ class Dashboard(App[None]):
         Binding("question_mark", "help", "Help", tooltip="Every key", id="app.help"),
         Binding("q", "quit", "Quit", tooltip="Leave the dashboard; runs go on", id="app.quit"),
         Binding("S", "screenshot", "Screenshot", show=False, tooltip="Save the screen as SVG", id="app.screenshot"),
+        Binding("E", "save_text", "Save text", show=False, tooltip="Save the screen as plain text", id="app.text"),
     ]
 
     def __init__(
@@ -141,6 +142,17 @@ class Dashboard(App[None]):
             self.notify(f"the screen could not be saved: {error}", severity="error", markup=False)
         else:
             self.notify(f"saved {saved}", markup=False)
+
+    def action_save_text(self) -> None:
+        """Save the screen as plain text in the current folder."""
+        path = Path.cwd() / datetime.fromtimestamp(self._clock()).strftime("mmfuse-%Y%m%d-%H%M%S.txt")
+        lines = [strip.text.rstrip() for strip in self.screen._compositor.render_strips()]
+        try:
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        except OSError as error:
+            self.notify(f"the screen could not be saved: {error}", severity="error", markup=False)
+        else:
+            self.notify(f"saved {path}", markup=False)
 
     def _remember_soon(self, memory: ViewMemory) -> None:
         """Write down how the dashboard looks once the user has let go of it."""

@@ -97,7 +97,8 @@ def in_columns(blocks: tuple[Block, ...], width: int) -> list[Line]:
         column = min(columns, key=len)
         if column:
             column.append(())
-        column += [((block.title, "facts--title"),), *(_cut(line, wide) for line in block.draw(wide))]
+        column += [((block.title, "facts--title"),)] if block.title else []
+        column += [*(_cut(line, wide) for line in block.draw(wide))]
     return _beside(columns, wide)
 
 

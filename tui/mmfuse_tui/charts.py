@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mmfuse.report import TrialRecord
-from mmfuse_tui.curves import ChartData, group_names, make_curve
+from mmfuse_tui.curves import ChartData, Curve, group_names, make_curve
 
 if TYPE_CHECKING:
     from mmfuse_runs.tail import MetricsTable
@@ -29,11 +29,16 @@ def run_charts(
     if not table.names() and table.trials():
         trial = table.trials()[-1]
     for group, names in group_names(table.names(trial), first=metric):
-        curves = tuple(make_curve(name, *table.series(name, trial)) for name in names)
+        curves = tuple(_measured(table, name, trial) for name in names)
         title = group if trial is None else f"{group} of trial {trial}"
         version = (-1 if trial is None else trial, *(curve.points for curve in curves))
         charts.append(ChartData(title, curves, "step", _direction(group), version))
     return tuple(charts)
+
+
+def _measured(table: MetricsTable, name: str, trial: int | None) -> Curve:
+    steps, values, times = table.points(name, trial)
+    return make_curve(name, steps, values, times=times)
 
 
 def score_chart(trials: Sequence[TrialRecord], *, metric: str, maximize: bool) -> ChartData:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mmfuse.errors import StoreError
-from mmfuse_tui.edit_dialog import Edit
+from mmfuse_tui.edits import Edit
 from mmfuse_tui.verbs import Name
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # option models take a third of the time of a start, and most sessions start no run
+    from mmfuse_runs.specs import Spec
     from mmfuse_runs.store import RunStore
+    from mmfuse_tui.launch_form import Form
 
 
 class Control(Protocol):
@@ -26,6 +28,15 @@ class Control(Protocol):
 
     def size(self, run_id: str) -> int:
         """Bytes of the run's folder."""
+
+    def spec(self, run_id: str) -> Spec:
+        """What the run was asked to do."""
+
+    def resolve(self, form: Form) -> Spec:
+        """What the form asks for."""
+
+    def start(self, form: Form) -> str:
+        """Start a run of what the form asks for; its id."""
 
 
 class StoreControl:
@@ -73,6 +84,39 @@ class StoreControl:
             return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
         except OSError:
             return 0
+
+    def spec(self, run_id: str) -> Spec:
+        """What the run was asked to do.
+
+        Raises:
+            StoreError, BadSpec: config.json cannot be read or holds no spec.
+        """
+        from mmfuse.spec import spec_from_json
+
+        with self._store(f"run {run_id} cannot be read") as store:
+            return spec_from_json(store.folder(run_id).spec())
+
+    def resolve(self, form: Form) -> Spec:
+        """What the form asks for.
+
+        Raises:
+            BadSpec, UnknownName: every mistake at once.
+        """
+        with self._store("the form cannot be checked") as store:
+            return form.spec(store)
+
+    def start(self, form: Form) -> str:
+        """Start a run in the background, as the command line does; its id.
+
+        Raises:
+            BadSpec, UnknownName: the form asks for something impossible.
+            StoreError: the home cannot be written, or no process can be made.
+        """
+        from mmfuse_runs.begin import begin
+
+        with self._store("the run could not be started") as store:
+            tags = form.tags.split()
+            return begin(store, form.spec(store), device=form.device, name=form.name, tags=tags, by="tui")
 
     @contextmanager
     def _store(self, failure: str) -> Iterator[RunStore]:

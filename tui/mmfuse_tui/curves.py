@@ -30,7 +30,8 @@ class Curve:
 
     ``points`` counts the samples it was thinned from. A ``scattered`` series is drawn as marks without a line.
     One that is not ``valued`` is named in the legend without its last value; a scattered one that is ``signed`` has the
-    sign of its curve at every mark.
+    sign of its curve at every mark. ``times`` are the Unix times of the values where these are known; a ``shadow`` is
+    drawn dim, without a place in the legend.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Curve:
     scattered: bool = False
     valued: bool = True
     signed: bool = False
+    times: Floats | None = None
+    shadow: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,14 @@ class ChartData:
 
 
 def make_curve(
-    name: str, steps: Numbers, values: Numbers, *, scattered: bool = False, valued: bool = True, signed: bool = False
+    name: str,
+    steps: Numbers,
+    values: Numbers,
+    *,
+    times: Numbers | None = None,
+    scattered: bool = False,
+    valued: bool = True,
+    signed: bool = False,
 ) -> Curve:
     """The series as a curve of its own memory: the arguments may grow afterwards."""
     import numpy as np
@@ -67,12 +77,13 @@ def make_curve(
     x, y = np.array(steps, dtype=np.float64), np.array(values, dtype=np.float64)
     length = min(len(x), len(y))
     x, y = x[:length], y[:length]
+    t = None if times is None or len(times) < length else np.array(times, dtype=np.float64)[:length]
     y[np.abs(y) > LARGEST] *= np.inf
     if length > 1 and bool((x[1:] < x[:-1]).any()):
         order = np.argsort(x, kind="stable")
-        x, y = x[order], y[order]
+        x, y, t = x[order], y[order], None if t is None else t[order]
     kept = thin(x, y, buckets=BUCKETS)
-    return Curve(name, x[kept], y[kept], length, scattered, valued, signed)
+    return Curve(name, x[kept], y[kept], length, scattered, valued, signed, None if t is None else t[kept])
 
 
 def thin(x: Floats, y: Floats, *, buckets: int) -> Any:

@@ -12,7 +12,7 @@ from mmfuse.errors import MmfuseError
 from mmfuse_tui.clean import clean
 from mmfuse_tui.control import Control
 from mmfuse_tui.dialogs import ConfirmScreen
-from mmfuse_tui.edit_dialog import Edit, EditScreen
+from mmfuse_tui.edits import Edit
 from mmfuse_tui.feed import Feed
 from mmfuse_tui.verbs import Name, Plan, is_possible, plan, plan_deletion, plan_for_many, why_not
 
@@ -92,6 +92,8 @@ class Deeds:
             self._in_thread(self._carry_out, planned)
 
     async def _edit(self, runs: Sequence[RunRecord], focus: str) -> None:
+        from mmfuse_tui.edit_dialog import EditScreen
+
         edits = await self._screen.app.push_screen_wait(EditScreen(runs, focus=focus))
         if edits:
             self.write(edits)

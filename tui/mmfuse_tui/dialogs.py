@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -46,9 +47,11 @@ class ConfirmScreen(ModalScreen[bool]):
         """A dangerous action is never one Enter away."""
         self.query_one("#no" if self._plan.dangerous else "#yes", Button).focus()
 
-    def on_key(self, event: object) -> None:
-        """The same key twice means it."""
-        if getattr(event, "key", "") == self._plan.key:
+    def on_key(self, event: events.Key) -> None:
+        """The same key twice means it; it goes no further, or it would ask the screen below for the same again."""
+        if event.key == self._plan.key:
+            event.stop()
+            event.prevent_default()
             self.dismiss(True)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:

@@ -17,7 +17,7 @@ class MarkTable(Table[Item]):
     """Marks belong to items, not to places: they stay when rows are sorted or filtered, and go with their item."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "mark", "Mark", tooltip="Mark the run, or take its mark away", id="mark.toggle"),
+        Binding("space", "mark", "Mark", show=False, tooltip="Mark the run, or take its mark away", id="mark.toggle"),
         Binding("shift+down,J", "extend(1)", "Mark down", show=False, tooltip="Mark downwards", id="mark.down"),
         Binding("shift+up,K", "extend(-1)", "Mark up", show=False, tooltip="Mark upwards", id="mark.up"),
         Binding("ctrl+a", "mark_all", "Mark all", show=False, tooltip="Mark every run shown", id="mark.all"),

@@ -54,7 +54,7 @@ class RunReader:
             self._log.lines(),
             self._sections or (),
             self._problems,
-            _processes(self._state),
+            processes_of(self._state),
             run.metric if run else "",
             tuple(self._notes),
             self._architecture,
@@ -131,7 +131,8 @@ def _read(read: Any, problems: list[str]) -> Mapping[str, Any]:
         return {}
 
 
-def _processes(state: Mapping[str, Any]) -> dict[str, int]:
+def processes_of(state: Mapping[str, Any]) -> dict[str, int]:
+    """Process ids of worker and supervisor, as far as state.json names them."""
     found = {}
     for role in ("worker", "supervisor"):
         identity = state.get(role)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.markup import escape
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
+from mmfuse.errors import MmfuseError
 from mmfuse_runs.records import RunRecord
 from mmfuse_tui.bindings import Group, help_rows
 from mmfuse_tui.board import BoardView
 from mmfuse_tui.chart_grid import ChartGrid
 from mmfuse_tui.clean import clean
 from mmfuse_tui.column_dialog import ColumnsScreen
-from mmfuse_tui.compare_screen import MOST_COMPARED, CompareScreen
 from mmfuse_tui.control import Control
 from mmfuse_tui.deck import Deck
 from mmfuse_tui.deeds import Deeds
@@ -35,6 +37,9 @@ from mmfuse_tui.status_bar import StatusBar
 from mmfuse_tui.table import Table
 from mmfuse_tui.verbs import Name, is_possible
 from mmfuse_tui.view_memory import LEAST_SHARE, MOST_SHARE, ViewMemory
+
+if TYPE_CHECKING:  # screens beside this one are loaded when they are opened: the first paint waits for none of them
+    from mmfuse_tui.launch_form import Form
 
 TICK_SECONDS = 1.0
 """How often ages and times left are looked at."""
@@ -59,11 +64,14 @@ class RunsScreen(Screen[None]):
         Binding("u", "undo", "Undo", show=False, tooltip="Take back a change of tags, stars, notes", id="run.undo"),
         # First in line: what is typed right after the slash must reach the filter, never the verbs of the table.
         Binding("slash", "filter", "Filter", priority=True, tooltip="Show only some runs", id="runs.filter"),
-        Binding("o", "order", "Sort", tooltip="Next order of the table", id="runs.order"),
+        Binding("o", "order", "Sort", show=False, tooltip="Next order of the table", id="runs.order"),
         Binding("O", "reverse", "Reverse", show=False, tooltip="Turn the order round", id="runs.reverse"),
         Binding("b", "group", "Group", show=False, tooltip="Group by dataset, search or tag", id="runs.group"),
         Binding("V", "columns", "Columns", show=False, tooltip="Choose and move columns", id="runs.columns"),
         Binding("c", "compare", "Compare", tooltip="Put the marked runs beside each other", id="runs.compare"),
+        Binding("n", "launch", "New", tooltip="Start a run", id="runs.new"),
+        Binding("C", "clone", "Clone", show=False, tooltip="Start a run like this one, changed", id="run.clone"),
+        Binding("m", "machine", "Machine", show=False, tooltip="CPU, memory, GPUs, the line", id="runs.machine"),
         Binding("enter", "open", "Open", show=False, tooltip="Go to the panels of the run", id="runs.open"),
         Binding(
             "plus,equals_sign", "resize(1)", "Taller", show=False, tooltip="More room for the runs", id="view.taller"
@@ -105,7 +113,9 @@ class RunsScreen(Screen[None]):
         self._home = home
         self._clock = clock
         self._memory = memory or ViewMemory()
+        self._control = control
         self._deeds = Deeds(self, feed, control)
+        self._awaited = ""
         self._keys_for: object = None
 
     def compose(self) -> ComposeResult:
@@ -164,7 +174,7 @@ class RunsScreen(Screen[None]):
             return self._allows(str(parameters[0]))  # type: ignore[arg-type]
         if action == "pause":
             return self._allows("pause") or self._allows("continue")
-        if action in ("edit", "star", "undo"):
+        if action in ("edit", "star", "undo", "launch", "clone"):
             return None if self._feed.store.read_only else True
         return True
 
@@ -214,6 +224,8 @@ class RunsScreen(Screen[None]):
 
     def action_compare(self) -> None:
         """The marked runs beside each other."""
+        from mmfuse_tui.compare_screen import MOST_COMPARED, CompareScreen
+
         runs = self._pane.marked
         if len(runs) < 2:
             self.notify("Mark two runs or more with space, then compare them.", severity="warning", markup=False)
@@ -221,6 +233,45 @@ class RunsScreen(Screen[None]):
         if len(runs) > MOST_COMPARED:
             self.notify(f"the first {MOST_COMPARED} of {len(runs)} marked runs are compared", markup=False)
         self.app.push_screen(CompareScreen(self._feed, [run.id for run in runs[:MOST_COMPARED]]))
+
+    def action_machine(self) -> None:
+        """What the machine is busy with."""
+        from mmfuse_tui.machine_screen import MachineScreen
+
+        self.app.push_screen(MachineScreen(self._feed, self._control, home=self._home))
+
+    def action_launch(self) -> None:
+        """A form for a new run."""
+        from mmfuse_tui.launch_form import Form
+
+        selected = self.selected
+        self._launch(Form(source=selected.id if selected is not None else ""), title="New run")
+
+    @work
+    async def action_clone(self) -> None:
+        """A form filled in as the run under the cursor was."""
+        from mmfuse_tui.launch_form import form_of
+
+        run = self.selected
+        if run is None:
+            return
+        try:
+            spec = await asyncio.to_thread(self._control.spec, run.id)
+            form = form_of(spec, name=run.name, tags=" ".join(run.tags), device=run.device or "auto")
+        except MmfuseError as error:
+            self.notify(clean(error.message), title="Clone", severity="error", markup=False)
+        else:
+            self._launch(form, title=f"Clone of {escape(clean(run.label))}")
+
+    @work
+    async def _launch(self, form: Form, *, title: str) -> None:
+        from mmfuse_tui.launch_screen import LaunchScreen
+
+        started = await self.app.push_screen_wait(LaunchScreen(form, self._control, title=title))
+        if started is not None:
+            self.app.notify(f"started {started}", markup=False)
+            self._awaited = started
+            self._feed.refresh()
 
     def action_open(self) -> None:
         """From the table to the panels."""
@@ -310,6 +361,9 @@ class RunsScreen(Screen[None]):
         problem.set_class(bool(snapshot.problem), "-open")
         self._pane.fill()
         self.set_class(not self._table.rows, "-empty")
+        if self._awaited in snapshot.by_id:
+            self.go_to(self._awaited)
+            self._awaited = ""
         self._refresh_keys()
 
     def _show_run(self, snapshot: RunSnapshot) -> None:

@@ -69,7 +69,38 @@ LIGHT = Theme(
         "input-selection-background": "#00619A 25%",
     },
 )
-THEMES = (DARK, LIGHT)
+MONO = Theme(
+    name="mmfuse-mono",
+    primary="#FFFFFF",
+    secondary="#C8C8C8",
+    accent="#FFFFFF",
+    success="#D8D8D8",
+    warning="#E6E6E6",
+    error="#FFFFFF",
+    foreground="#DADADA",
+    background="#000000",
+    surface="#0A0A0A",
+    panel="#1C1C1C",
+    boost="#2A2A2A",
+    dark=True,
+    variables={
+        "series-1": "#FFFFFF",
+        "series-2": "#C4C4C4",
+        "series-3": "#A8A8A8",
+        "series-4": "#E2E2E2",
+        "series-5": "#B6B6B6",
+        "series-6": "#D0D0D0",
+        "frame": "#5A5A5A",
+        "axis": "#7A7A7A",
+        "dim": "#9C9C9C",
+        "cursor": "#303030",
+        "block-cursor-text-style": "none",
+        "footer-key-foreground": "#FFFFFF",
+        "input-selection-background": "#FFFFFF 35%",
+    },
+)
+"""Greys alone: states are told by glyph and word, curves by their signs."""
+THEMES = (DARK, LIGHT, MONO)
 
 FALLBACKS = {
     "series-1": "#56B4E9",

@@ -14,7 +14,7 @@ from mmfuse_cli.render import out, out_json, say
 
 if TYPE_CHECKING:
     from mmfuse.spec import SearchSpec, TrainSpec
-    from mmfuse_cli.specs import Spec
+    from mmfuse_runs.specs import Spec
 
 
 @examples("mmfuse runs baselines latest", "mmfuse runs baselines 7f3a --dry-run")
@@ -32,8 +32,8 @@ def baselines(
     and random search with as many trials. They are tagged "baseline"; put them side by side with mmfuse runs compare.
     """
     from mmfuse.spec import SearchSpec, spec_from_json
-    from mmfuse_cli.specs import command_of
     from mmfuse_cli.starting import Label, Placement, start
+    from mmfuse_runs.specs import command_of
 
     store = open_store(home)
     folder = store.folder(store.find(run))
@@ -58,7 +58,7 @@ def baselines(
 
 def _baselines(origin: SearchSpec, found: Mapping[str, Any] | None, *, source: str) -> Iterator[Spec]:
     from mmfuse.spec import resolve_train
-    from mmfuse_cli.specs import data_and_fit
+    from mmfuse_runs.specs import data_and_fit
 
     def train(family: str, **more: Any) -> TrainSpec:
         settings = data_and_fit(origin)
@@ -90,7 +90,7 @@ def _random(origin: SearchSpec) -> SearchSpec:
     """Random search over the same space, with as many trials of the same kind."""
     from mmfuse.registry import SEARCHES
     from mmfuse.spec import resolve_search, task_of
-    from mmfuse_cli.specs import all_settings
+    from mmfuse_runs.specs import all_settings
 
     declaration = SEARCHES.declaration(origin.search)
     task = task_of(origin.dataset, origin.data)

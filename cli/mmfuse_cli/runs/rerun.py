@@ -33,8 +33,8 @@ def rerun(
     Without --set and --seed it repeats the old run exactly.
     """
     from mmfuse.spec import EvalSpec, ExtractSpec, SearchSpec, resolve_search, resolve_train, spec_from_json
-    from mmfuse_cli.specs import all_settings, command_of
     from mmfuse_cli.starting import Label, Manner, Placement, start_and_follow
+    from mmfuse_runs.specs import all_settings, command_of
 
     store = open_store(home)
     spec = spec_from_json(store.folder(store.find(run)).spec())

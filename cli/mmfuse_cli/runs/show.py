@@ -161,7 +161,7 @@ def _show_commands(record: RunRecord, folder: RunFolder) -> None:
 def reproducing_command(folder: RunFolder) -> str:
     """The command that does the same again; by the run's id where its spec can no longer be spelled out."""
     from mmfuse.spec import spec_from_json
-    from mmfuse_cli.specs import command_of
+    from mmfuse_runs.specs import command_of
 
     try:
         return command_of(spec_from_json(folder.spec()))

@@ -1,4 +1,4 @@
-"""Specs seen from the command line: what they are about, and the settings that would make them again."""
+"""Specs as people type them: what they are about, and the settings that would make them again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmfuse.encoding import CHECKPOINT, EncoderChoice, options_of
 from mmfuse.errors import BadSpec, UnknownName
 from mmfuse.registry import DATASETS, ENCODERS, MODELS, SEARCHES, Registry
 from mmfuse.spec import EvalSpec, ExtractSpec, FitOptions, SearchSpec, TrainSpec, resolve_search, usual_fit
-from mmfuse_cli.declared import options_model
+from mmfuse_runs.declared import options_model
 
 Spec: TypeAlias = SearchSpec | TrainSpec | EvalSpec | ExtractSpec
 
@@ -45,21 +45,35 @@ def command_of(spec: Spec) -> str:
     Raises:
         BadSpec: settings cannot spell the spec (they add to what a preset says and take nothing away).
     """
+    preset, settings = preset_and_settings(spec)
+    chosen = [*(["--preset", preset] if preset else []), *(word for one in settings for word in ("--set", one))]
     if isinstance(spec, EvalSpec):
         words = ["eval", spec.measure, spec.source or spec.checkpoint, "--split", spec.split]
         if spec.measure == "retrieval":
             words += ["--draws", str(spec.draws), *(["--against", spec.against] if spec.against else [])]
-        return shlex.join(["mmfuse", *words, *_set(_changed(spec.data, DATASETS, spec.dataset), "data.")])
+        return shlex.join(["mmfuse", *words, *chosen])
     if isinstance(spec, ExtractSpec):
-        return shlex.join(["mmfuse", "extract", spec.dataset, *_extraction_words(spec)])
+        return shlex.join(["mmfuse", "extract", spec.dataset, *_extraction_words(spec), *chosen])
+    words = ["search", spec.search] if isinstance(spec, SearchSpec) else ["train", spec.family]
+    return shlex.join(["mmfuse", *words, "--dataset", spec.dataset, *_switches(spec), *chosen])
+
+
+def preset_and_settings(spec: Spec) -> tuple[str | None, list[str]]:
+    """The preset, if any, and the fewest ``KEY=VALUE`` assignments that give the spec again.
+
+    Raises:
+        BadSpec: settings cannot spell the spec.
+    """
     if isinstance(spec, SearchSpec):
-        words, settings = ["search", spec.search], _search_settings(spec)
-    else:
-        own = _changed(spec.params, MODELS, spec.family)
-        fit = _difference(_dump(spec.fit), _dump(FitOptions(**usual_fit(spec.family))))
-        data = _changed(spec.data, DATASETS, spec.dataset)
-        words, settings = ["train", spec.family], [*_set(own), *_set(data, "data."), *_set(fit, "fit.")]
-    return shlex.join(["mmfuse", *words, "--dataset", spec.dataset, *_switches(spec), *settings])
+        return _search_settings(spec)
+    if isinstance(spec, ExtractSpec):
+        return None, _extraction_settings(spec)
+    data = _assignments(_changed(spec.data, DATASETS, spec.dataset), "data.")
+    if isinstance(spec, EvalSpec):
+        return None, data
+    own = _changed(spec.params, MODELS, spec.family)
+    fit = _difference(_dump(spec.fit), _dump(FitOptions(**usual_fit(spec.family))))
+    return None, [*_assignments(own), *data, *_assignments(fit, "fit.")]
 
 
 def _extraction_words(spec: ExtractSpec) -> list[str]:
@@ -67,28 +81,33 @@ def _extraction_words(spec: ExtractSpec) -> list[str]:
     encoder = (spec.source or spec.options["path"]) if own else EncoderChoice(spec.encoder, spec.size).name
     words = ["--modality", spec.modality, "--encoder", encoder]
     words += ["--storage", spec.storage] if spec.storage != "float16" else []
-    words += ["--output", spec.output] if spec.output else []
+    return [*words, *(["--output", spec.output] if spec.output else [])]
+
+
+def _extraction_settings(spec: ExtractSpec) -> list[str]:
     options = {key: value for key, value in spec.options.items() if key != "path"}
     defaults = ENCODERS.declaration(spec.encoder).Options.model_construct().model_dump(mode="json", warnings=False)
     data = _difference(spec.data, _dump(options_of(spec.dataset)()))
-    return [*words, *_set(_difference(options, defaults)), *_set(data, "data.")]
+    return [*_assignments(_difference(options, defaults)), *_assignments(data, "data.")]
 
 
-def _search_settings(spec: SearchSpec) -> list[str]:
+def _search_settings(spec: SearchSpec) -> tuple[str | None, list[str]]:
     """Preset and settings that give the spec again, as few as possible.
 
     A preset is always named: which one is taken without `--preset` depends on the machine.
     """
     presets = getattr(SEARCHES.declaration(spec.search), "PRESETS", {})
     candidates = [_settings_beside(spec, name, presets[name]) for name in presets] or [_settings_beside(spec, None, {})]
-    exact = [words for words, same in candidates if same]
+    exact = [(name, changes) for name, changes, same in candidates if same]
     if not exact:
         raise BadSpec("the settings of this search cannot be spelled as a command", "mmfuse runs rerun RUN")
-    return min(exact, key=len)
+    return min(exact, key=lambda found: len(found[1]))
 
 
-def _settings_beside(spec: SearchSpec, name: str | None, preset: Mapping[str, Any]) -> tuple[list[str], bool]:
-    """The settings in which ``spec`` differs from a preset, as words, and whether they give exactly ``spec``."""
+def _settings_beside(
+    spec: SearchSpec, name: str | None, preset: Mapping[str, Any]
+) -> tuple[str | None, list[str], bool]:
+    """The settings in which ``spec`` differs from a preset, and whether both together give exactly ``spec``."""
     own = {key: value for key, value in preset.items() if key not in ("fit", "data")}
     parts = (
         ("", spec.options, options_model(SEARCHES.declaration(spec.search)), own),
@@ -111,9 +130,8 @@ def _settings_beside(spec: SearchSpec, name: str | None, preset: Mapping[str, An
             test=spec.test,
         )
     except (BadSpec, UnknownName):
-        return [], False
-    chosen = ["--preset", name] if name else []
-    return [*chosen, *(word for change in changes for word in ("--set", change))], again == spec
+        return name, [], False
+    return name, changes, again == spec
 
 
 def _dump(options: BaseModel) -> dict[str, Any]:
@@ -147,10 +165,6 @@ def _difference(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
         elif key not in defaults or value != default:
             changed[key] = value
     return changed
-
-
-def _set(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    return [word for assignment in _assignments(values, prefix) for word in ("--set", assignment)]
 
 
 def _assignments(values: Mapping[str, Any], prefix: str = "") -> list[str]:

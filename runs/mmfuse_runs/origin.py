@@ -10,7 +10,7 @@ from mmfuse.architecture import Architecture
 from mmfuse.errors import BadSpec, DataMissing, UnknownName
 from mmfuse.options import parse_assignments
 from mmfuse.spec import EvalSpec, TrainSpec, resolve_data, resolve_train, spec_from_json
-from mmfuse_cli.specs import Spec, data_and_fit
+from mmfuse_runs.specs import Spec, data_and_fit
 
 if TYPE_CHECKING:
     from mmfuse_runs.folder import RunFolder

@@ -1,0 +1,47 @@
+"""From a spec to a run that goes on by itself: the one way in which the command line and the dashboard start runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from mmfuse.registry import SEARCHES
+from mmfuse_runs import launch
+from mmfuse_runs.slots import visible_gpus
+from mmfuse_runs.specs import Spec, subject_of
+
+if TYPE_CHECKING:
+    from mmfuse_runs.store import RunStore
+
+
+def begin(
+    store: RunStore,
+    spec: Spec,
+    *,
+    device: str = "auto",
+    data_root: str | None = None,
+    name: str = "",
+    tags: Iterable[str] = (),
+    by: str = "cli",
+) -> str:
+    """Put a run of ``spec`` into the store and start its supervisor; the run's id.
+
+    Raises:
+        StoreError: the home cannot be written, or no process can be made.
+    """
+    folder = store.create(
+        spec.model_dump(mode="json"),
+        kind=spec.kind,
+        subject=subject_of(spec),
+        dataset=spec.dataset,
+        name=name,
+        tags=tuple(tags),
+    )
+    launch.start(store, folder.id, device=device, data_root=data_root, started_by=by)
+    return folder.id
+
+
+def usual_preset(search: str, device: str) -> str | None:
+    """``paper`` where the run will have a GPU, else ``small``; None for a search that has no such preset."""
+    usual = "paper" if device != "cpu" and visible_gpus() else "small"
+    return usual if usual in getattr(SEARCHES.declaration(search), "PRESETS", {}) else None

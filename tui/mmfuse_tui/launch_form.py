@@ -1,0 +1,252 @@
+"""The form that starts runs, without a screen: its fields from registries and option models, and the spec they make."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from mmfuse.errors import BadSpec
+from mmfuse.registry import DATASETS, MODELS, SEARCHES, Registry
+from mmfuse.spec import EvalSpec, ExtractSpec, FitOptions, SearchSpec, resolve_search, resolve_train
+from mmfuse_runs.begin import usual_preset
+from mmfuse_runs.declared import DeclaredOption, declared_options, options_model
+from mmfuse_runs.specs import Spec, preset_and_settings
+
+if TYPE_CHECKING:
+    from mmfuse_runs.store import RunStore
+
+Kind = Literal["search", "train", "eval"]
+KINDS: tuple[Kind, ...] = ("search", "train", "eval")
+USUAL, NONE = "(usual)", "(none)"
+MORE = "more settings"
+"""Name of the field that takes any KEY=VALUE, for options of options that have no field of their own."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One line of the form: its value, what it takes, what it means; ``choices`` are all there are, if few.
+
+    ``changed``: the user gave it another value than the one it has by itself.
+    """
+
+    name: str
+    value: str
+    takes: str = ""
+    meaning: str = ""
+    choices: tuple[str, ...] = ()
+    changed: bool = False
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the user filled in so far; ``settings`` holds only options that differ from preset and default."""
+
+    kind: Kind = "search"
+    subject: str = "mixmas"
+    dataset: str = "avmnist"
+    preset: str = USUAL
+    seed: str = "0"
+    device: str = "auto"
+    name: str = ""
+    tags: str = ""
+    full: str = "yes"
+    test: str = "yes"
+    split: str = "test"
+    more: str = ""
+    source: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def fields(self) -> tuple[Field, ...]:
+        """Every line of the form as it is filled in now."""
+        if self.kind == "eval":
+            return tuple(self._measurement_fields())
+        return (*self._head_fields(), *self._option_fields())
+
+    def with_value(self, name: str, value: str) -> Form:
+        """The form after one line was changed; choosing another kind, subject or dataset drops what belonged to it."""
+        if name == "kind":
+            kind: Kind = next((kind for kind in KINDS if kind == value), self.kind)
+            subject = {"search": "mixmas", "train": "m2_mixer", "eval": ""}[kind]
+            preset = USUAL if kind == "search" else NONE
+            return replace(self, kind=kind, subject=subject, preset=preset, settings={}, source=self.source)
+        if name == "what":
+            kept = {key: text for key, text in self.settings.items() if key.startswith(("fit.", "data."))}
+            return replace(self, subject=value, preset=USUAL if self.kind == "search" else NONE, settings=kept)
+        if name == "dataset":
+            kept = {key: text for key, text in self.settings.items() if not key.startswith("data.")}
+            return replace(self, dataset=value, settings=kept)
+        own = {"preset", "seed", "device", "name", "tags", "full", "test", "split", "source"}
+        if name in own or name == MORE:
+            return replace(self, **{"more" if name == MORE else name: value})  # type: ignore[arg-type]
+        if value == self._default(name):
+            return self.without(name)
+        return replace(self, settings={**self.settings, name: value})
+
+    def without(self, key: str) -> Form:
+        """The form with one option as preset and default have it."""
+        return replace(self, settings={name: text for name, text in self.settings.items() if name != key})
+
+    def chosen_preset(self) -> str | None:
+        """The preset that the command line would take."""
+        if self.preset == USUAL:
+            return usual_preset(self.subject, self.device) if self.kind == "search" else None
+        return None if self.preset == NONE else self.preset
+
+    def assignments(self) -> list[str]:
+        """What ``--set`` would be given.
+
+        Raises:
+            BadSpec: the line of more settings has an open quote.
+        """
+        try:
+            more = shlex.split(self.more)
+        except ValueError as error:
+            raise BadSpec(f"{MORE}: {error}", "write KEY=VALUE, quoted where there are blanks") from error
+        return [*(f"{key}={text}" for key, text in self.settings.items()), *more]
+
+    def spec(self, store: RunStore) -> Spec:
+        """What would be started; the store knows the checkpoints of runs.
+
+        Raises:
+            BadSpec, UnknownName: every mistake at once, as the command line tells them.
+        """
+        if self.kind == "eval":
+            from mmfuse_runs.origin import resolve_checkpoint
+
+            split = next(split for split in ("train", "val", "test") if split == self.split)
+            return resolve_checkpoint(store, self.source, dataset=None, split=split, settings=self.assignments())
+        preset, seed, settings = self.chosen_preset(), self._seed(), self.assignments()
+        if self.kind == "search":
+            train, test = self.full == "yes", self.test == "yes"
+            return resolve_search(
+                self.subject, self.dataset, preset=preset, settings=settings, seed=seed, train=train, test=test
+            )
+        return resolve_train(
+            self.subject,
+            self.dataset,
+            preset=preset,
+            settings=settings,
+            seed=seed,
+            test=self.test == "yes",
+            source=self.source,
+        )
+
+    def _seed(self) -> int:
+        try:
+            return int(self.seed)
+        except ValueError:
+            raise BadSpec(f"the seed '{self.seed}' is not a whole number", "for example 0") from None
+
+    def _registry(self) -> Registry:
+        return SEARCHES if self.kind == "search" else MODELS
+
+    def _head_fields(self) -> Iterator[Field]:
+        declaration = self._registry().declaration(self.subject)
+        presets = (*((USUAL,) if self.kind == "search" else ()), NONE, *getattr(declaration, "PRESETS", {}))
+        yield Field("kind", self.kind, "", "What to start.", KINDS)
+        meaning = self._registry().summary(self.subject)
+        yield Field("what", self.subject, "", meaning, self._registry().names())
+        yield Field("dataset", self.dataset, "", DATASETS.summary(self.dataset), DATASETS.names())
+        told = f"A named set of options; the usual one here is {self.chosen_preset() or 'none'}."
+        yield Field("preset", self.preset, "", told, presets)
+        yield Field("seed", self.seed, "int", "Root of all random numbers of the run.")
+        yield Field("device", self.device, "auto | cpu | cuda | cuda:N", "Where it computes.", ("auto", "cpu", "cuda"))
+        yield Field("name", self.name, "text", "A name to find the run by.")
+        yield Field("tags", self.tags, "words", "Tags, separated by blanks.")
+        if self.kind == "search":
+            yield Field("full", self.full, "", "Train the architecture found in full.", ("yes", "no"))
+        yield Field("test", self.test, "", "Measure once on the test split at the end.", ("yes", "no"))
+        yield Field(MORE, self.more, "KEY=VALUE …", "Options below these, such as space.network_params.mlp.depth=2.")
+
+    def _measurement_fields(self) -> Iterator[Field]:
+        yield Field("kind", self.kind, "", "What to start.", KINDS)
+        yield Field("source", self.source, "run or path", "A run (its best checkpoint is taken) or a checkpoint file.")
+        yield Field("split", self.split, "", "What to measure on.", ("train", "val", "test"))
+        yield Field("device", self.device, "auto | cpu | cuda | cuda:N", "Where it computes.", ("auto", "cpu", "cuda"))
+        yield Field("name", self.name, "text", "A name to find the run by.")
+        yield Field("tags", self.tags, "words", "Tags, separated by blanks.")
+        yield Field(MORE, self.more, "KEY=VALUE …", "Options of the dataset, such as data.limit=1000.")
+
+    def _option_fields(self) -> Iterator[Field]:
+        for option in self._options():
+            value = self.settings.get(option.key, option.default)
+            yield Field(option.key, value, option.takes, option.meaning, _choices(option), option.key in self.settings)
+
+    def _options(self) -> Iterator[DeclaredOption]:
+        """All options with the values that preset and defaults give them."""
+        given = _flat(self._preset_values())
+        models = (
+            ("", options_model(self._registry().declaration(self.subject))),
+            ("fit.", FitOptions),
+            ("data.", options_model(DATASETS.declaration(self.dataset))),
+        )
+        for prefix, model in models:
+            for option in declared_options(model, prefix=prefix):
+                yield replace(option, default=given.get(option.key, option.default))
+
+    def _preset_values(self) -> Mapping[str, object]:
+        presets: Mapping[str, Mapping[str, object]] = getattr(self._registry().declaration(self.subject), "PRESETS", {})
+        return presets.get(self.chosen_preset() or "", {})
+
+    def _default(self, key: str) -> str | None:
+        return next((option.default for option in self._options() if option.key == key), None)
+
+
+def form_of(spec: Spec, *, name: str = "", tags: str = "", device: str = "auto") -> Form:
+    """The form that starts a run of ``spec`` again: what a clone begins with.
+
+    Raises:
+        BadSpec: settings cannot spell the spec, or it extracts latents, which the form does not start.
+    """
+    if isinstance(spec, ExtractSpec):
+        raise BadSpec(
+            f"The form starts no extraction of {spec.encoder}'s latents.",
+            "Type `mmfuse extract --help`.",
+        )
+    preset, assignments = preset_and_settings(spec)
+    settings = {key: text for key, _, text in (one.partition("=") for one in assignments)}
+    if isinstance(spec, EvalSpec):
+        source = spec.source or spec.checkpoint
+        more = shlex.join(assignments)
+        return Form("eval", "", spec.dataset, split=spec.split, source=source, name=name, tags=tags, more=more)
+    subject, kind = (spec.search, KINDS[0]) if isinstance(spec, SearchSpec) else (spec.family, KINDS[1])
+    form = Form(
+        kind,
+        subject,
+        spec.dataset,
+        preset or NONE,
+        str(spec.seed),
+        device,
+        name,
+        tags,
+        full="no" if isinstance(spec, SearchSpec) and not spec.train else "yes",
+        test="yes" if spec.test else "no",
+        source="" if isinstance(spec, SearchSpec) else spec.source,
+    )
+    known = {option.name for option in form.fields()}
+    beyond = [f"{key}={text}" for key, text in settings.items() if key not in known]
+    return replace(
+        form, settings={key: text for key, text in settings.items() if key in known}, more=shlex.join(beyond)
+    )
+
+
+def _choices(option: DeclaredOption) -> tuple[str, ...]:
+    """The values of an option that has few: a choice of words, or yes and no."""
+    if option.takes == "bool":
+        return ("true", "false")
+    parts = option.takes.split(" | ")
+    types = {"int", "float", "str", "list", "object", "null", "bool", ""}
+    return tuple(parts) if len(parts) > 1 and not any(part.split(" ")[0] in types for part in parts) else ()
+
+
+def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    """A preset's groups as dotted keys, values as they are typed; lists and objects of one option stay whole."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value)
+    return flat
