@@ -13,6 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from mmfuse_tui.columns import fit_pieces
+from mmfuse_tui.painted import Painted
 from mmfuse_tui.plot import PLOT_STYLES
 from mmfuse_tui.sketch import Line, width_of
 from mmfuse_tui.table import CELL_STYLES
@@ -30,7 +31,7 @@ class Block:
     draw: Callable[[int], list[Line]]
 
 
-class BoardView(ScrollView, can_focus=True):
+class BoardView(ScrollView, Painted, can_focus=True):
     """Blocks, each below the shortest column so far; drawn when they are looked at, and again when they change."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"facts--title", "facts--problem", *PLOT_STYLES, *CELL_STYLES}
@@ -54,9 +55,8 @@ class BoardView(ScrollView, can_focus=True):
         """Show these blocks from now on."""
         self._blocks = blocks
         self._lines = None
-        if self.display and self.size.width:
+        if self.is_on_screen:
             self._arrange()
-        self.refresh()
 
     def on_resize(self) -> None:
         """Another width, another drawing."""
@@ -68,14 +68,11 @@ class BoardView(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """One line from the scroll position on."""
-        base, lines = self.rich_style, self._lines or []
+        base, lines = self.base, self._lines or []
         index = self.scroll_offset.y + y
         line = lines[index] if index < len(lines) else ()
-        return Strip([self._segment(text, part) for text, part in line]).adjust_cell_length(self.size.width, base)
-
-    def _segment(self, text: str, part: str) -> Segment:
-        style = self.rich_style
-        return Segment(text, style + self.get_component_rich_style(part, partial=True) if part else style)
+        segments = [Segment(text, base + self.part(part) if part else base) for text, part in line]
+        return Strip(segments).adjust_cell_length(self.size.width, base)
 
     def _arrange(self) -> None:
         """Draw all blocks, unless this was done at this width already."""

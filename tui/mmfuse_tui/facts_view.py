@@ -13,11 +13,12 @@ from textual.strip import Strip
 
 from mmfuse_tui.clean import fit, wrap
 from mmfuse_tui.facts import Section
+from mmfuse_tui.painted import Painted
 
 Line = tuple[tuple[str, str], ...]
 
 
-class FactsView(ScrollView, can_focus=True):
+class FactsView(ScrollView, Painted, can_focus=True):
     """Sections of a run's details."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"facts--title", "facts--name", "facts--problem"}
@@ -46,10 +47,9 @@ class FactsView(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """One line from the scroll position on."""
-        base, index = self.rich_style, self.scroll_offset.y + y
+        index, base = self.scroll_offset.y + y, self.base
         line = self._lines[index] if index < len(self._lines) else ()
-        styles = {part: self.get_component_rich_style(part, partial=True) for _, part in line if part}
-        segments = [Segment(text, base + styles[part] if part else base) for text, part in line]
+        segments = [Segment(text, base + self.part(part) if part else base) for text, part in line]
         return Strip(segments).adjust_cell_length(self.size.width, base)
 
     def _arrange(self) -> None:

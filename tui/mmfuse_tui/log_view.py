@@ -7,18 +7,19 @@ from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from mmfuse_tui.painted import Painted
+
 _SEVERE = re.compile(r"\b(?:error|critical|fatal|traceback|exception|killed)\b|^\s*\w+Error:", re.IGNORECASE)
 _WARNING = re.compile(r"\bwarn(?:ing)?\b", re.IGNORECASE)
 
 
-class LogView(ScrollView, can_focus=True):
+class LogView(ScrollView, Painted, can_focus=True):
     """Clean lines; ``follow`` keeps the last one in view."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"log--severe", "log--warning", "log--rule", "cell--dim"}
@@ -57,13 +58,13 @@ class LogView(ScrollView, can_focus=True):
         """One line from the scroll position on, coloured by how bad it sounds."""
         offset, width = self.scroll_offset, self.size.width
         index = offset.y + y
-        base = self.rich_style
+        base = self.base
         if index >= len(self._lines):
             text = f"  {self._empty}" if not self._lines and y == 1 else ""
-            return Strip([Segment(text, base + self._part("cell--dim"))]).adjust_cell_length(width, base)
+            return Strip([Segment(text, base + self.part("cell--dim"))]).adjust_cell_length(width, base)
         line = self._lines[index]
         part = _part_of(line)
-        strip = Strip([Segment(line, base + self._part(part) if part else base)])
+        strip = Strip([Segment(line, base + self.part(part) if part else base)])
         return strip.crop(offset.x, offset.x + width).adjust_cell_length(width, base)
 
     def watch_follow(self, follow: bool) -> None:
@@ -103,9 +104,6 @@ class LogView(ScrollView, can_focus=True):
     def _to_end_now(self) -> None:
         if self.follow:
             self.scroll_end(animate=False, immediate=True, x_axis=False)
-
-    def _part(self, name: str) -> Style:
-        return self.get_component_rich_style(name, partial=True)
 
 
 def _part_of(line: str) -> str:

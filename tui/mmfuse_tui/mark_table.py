@@ -84,7 +84,7 @@ class MarkTable(Table[Item]):
 
     def _row_style(self, item: Item, on_cursor: bool) -> Style:
         if not on_cursor and self._key(item) in self._marks:
-            return self._style("table--marked")
+            return self.part("table--marked")
         return super()._row_style(item, on_cursor)
 
     def _sign_of(self, item: Item, on_cursor: bool) -> Piece:

@@ -39,7 +39,7 @@ class Listing:
 
 
 class RunsPane(Container):
-    """Runs as the user wants to see them; it holds no run of its own, and asks the feed for nothing but snapshots."""
+    """Runs as the user wants to see them, in its ``table``; it asks the feed for nothing but snapshots."""
 
     class ViewChanged(Message):
         """The user listed the runs in another way."""
@@ -49,22 +49,20 @@ class RunsPane(Container):
         self._feed = feed
         self._clock = clock
         self._every = run_columns(clock, feed.sparks)
+        self.table: MarkTable[RunRecord] = MarkTable(
+            self._every, key=lambda run: run.id, empty="reading the store …", id="runs"
+        )
         self._heads: dict[str, str] = {}
         self._filter = Query()
         self._listing = Listing()
 
     def compose(self) -> ComposeResult:
         """Table, then the line that filters it."""
-        yield MarkTable(self._every, key=lambda run: run.id, empty="reading the store …", id="runs")
+        yield self.table
         with Horizontal(id="filter-line"):
             yield Static("/", id="filter-mark")
             yield Input(placeholder="words  kind:search  state:running  tag:x  val/accuracy>0.7  age<2d", id="filter")
             yield Static(id="filter-says", markup=False)
-
-    @property
-    def table(self) -> MarkTable[RunRecord]:
-        """The runs shown."""
-        return self.query_one("#runs", MarkTable)
 
     @property
     def column_names(self) -> tuple[tuple[str, str], ...]:
@@ -80,6 +78,8 @@ class RunsPane(Container):
     def marked(self) -> tuple[RunRecord, ...]:
         """The marked runs, in the order of the table where they are shown."""
         marks, shown = self.table.marks, self.table.rows
+        if not marks:
+            return ()
         here = [run for run in shown if run.id in marks]
         hidden = marks - {run.id for run in here}
         return (*here, *(run for run in self._feed.store.runs if run.id in hidden))

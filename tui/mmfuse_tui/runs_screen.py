@@ -116,14 +116,17 @@ class RunsScreen(Screen[None]):
         self._control = control
         self._deeds = Deeds(self, feed, control)
         self._awaited = ""
+        self._pane = RunsPane(feed, clock=clock, id="runs-frame")
+        self._table = self._pane.table
+        self._deck = Deck(id="deck")
         self._keys_for: object = None
 
     def compose(self) -> ComposeResult:
         """Status, table with its filter line, panels, keys."""
         yield StatusBar(self._home, id="status")
         yield Static(id="problem", markup=False)
-        yield RunsPane(self._feed, clock=self._clock, id="runs-frame")
-        yield Deck(id="deck")
+        yield self._pane
+        yield self._deck
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -341,18 +344,6 @@ class RunsScreen(Screen[None]):
     @on(MarkTable.Marked)
     def _marked(self) -> None:
         self._refresh_keys()
-
-    @property
-    def _pane(self) -> RunsPane:
-        return self.query_one(RunsPane)
-
-    @property
-    def _table(self) -> MarkTable[RunRecord]:
-        return self._pane.table
-
-    @property
-    def _deck(self) -> Deck:
-        return self.query_one(Deck)
 
     def _show_store(self, snapshot: StoreSnapshot) -> None:
         self.query_one(StatusBar).show(snapshot)

@@ -17,13 +17,14 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from mmfuse_tui.columns import Column, Item, Piece, choose_columns, fit_pieces
+from mmfuse_tui.painted import Painted
 from mmfuse_tui.states import STATE_STYLES
 
 CELL_STYLES = frozenset({"cell--dim", "cell--strong", "cell--accent", "cell--bar", "cell--track", "cell--mark"})
 """Component classes that cells may use beside those of states."""
 
 
-class Table(ScrollView, Generic[Item], can_focus=True):
+class Table(ScrollView, Painted, Generic[Item], can_focus=True):
     """Rows under fixed headings with one cursor that stays on its row when rows come, go or change places."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -146,25 +147,29 @@ class Table(ScrollView, Generic[Item], can_focus=True):
     def render_line(self, y: int) -> Strip:
         """Headings on the first line, then the rows from the scroll position on."""
         width = self.size.width
-        base = self.rich_style
+        base = self.base
         if y == 0:
             return self._head(width)
         row = self.scroll_offset.y + y - 1
         if row >= len(self._rows):
             text = f"  {self._empty}" if not self._rows and y == 2 else ""
-            return Strip([Segment(text, base + self._style("cell--dim"))]).adjust_cell_length(width, base)
+            return Strip([Segment(text, base + self.part("cell--dim"))]).adjust_cell_length(width, base)
         on_cursor = row == self.cursor
         base += self._row_style(self._rows[row], on_cursor)
         sign, part = self._sign_of(self._rows[row], on_cursor)
-        mark = Segment(sign, base + self._style(part))
+        mark = Segment(sign, base + self.part(part))
         pieces = self._pieces(self._rows[row], self._layout())
-        segments = [mark, *(Segment(text, base + self._style(style) if style else base) for text, style in pieces)]
+        segments = [mark, *(Segment(text, base + self.part(style) if style else base) for text, style in pieces)]
         return Strip(segments).adjust_cell_length(width, base)
 
-    def watch_cursor(self) -> None:
-        """Tell, and keep the cursor on the screen."""
+    def watch_cursor(self, before: int, now: int) -> None:
+        """Keep the cursor on the screen; where nothing scrolls, two rows are all there is to repaint."""
+        top = self.scroll_offset.y
         self._keep_cursor_visible()
-        self.refresh()
+        if self.scroll_offset.y != top:
+            self.refresh()
+        else:
+            self.refresh(*(Region(0, row - top + 1, self.size.width, 1) for row in (before, now) if row >= top))
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Tell which rows are visible now."""
@@ -195,7 +200,7 @@ class Table(ScrollView, Generic[Item], can_focus=True):
 
     def _row_style(self, item: Item, on_cursor: bool) -> Style:
         """What lies under a row's cells."""
-        return self._style("table--cursor") if on_cursor else Style.null()
+        return self.part("table--cursor") if on_cursor else Style.null()
 
     def _sign_of(self, item: Item, on_cursor: bool) -> Piece:
         """What stands left of a row, and its component class."""
@@ -213,13 +218,13 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         return choose_columns(self._columns, self.size.width - 3, gap=self._gap)
 
     def _head(self, width: int) -> Strip:
-        base = self.rich_style + self._style("table--head")
+        base = self.base + self.part("table--head")
         segments = [Segment(" ", base)]
         for column, cells in self._layout():
             is_sorted = column.name == self.sorted_by
             arrow = ("▼" if self.descending else "▲") if is_sorted else ""
             title = column.title + (f" {arrow}" if arrow and len(column.title) + 2 <= cells else arrow)
-            style = base + self._style("table--head-sorted") if is_sorted else base
+            style = base + self.part("table--head-sorted") if is_sorted else base
             [*fitted] = fit_pieces([(title, "")], cells, right=column.right)
             segments += [Segment(text, style) for text, _ in fitted]
             segments.append(Segment(" " * self._gap, base))
@@ -231,9 +236,6 @@ class Table(ScrollView, Generic[Item], can_focus=True):
             pieces += fit_pieces(column.pieces(item, width), width, right=column.right)
             pieces.append((" " * self._gap, ""))
         return tuple(pieces)
-
-    def _style(self, name: str) -> Style:
-        return self.get_component_rich_style(name, partial=True)
 
     def _move_to(self, row: int) -> None:
         before = self._cursor_key
