@@ -23,7 +23,7 @@ def home(tmp_path: Path) -> Path:
 def mmfuse(home: Path) -> Command:
     """Run ``mmfuse ARGUMENTS`` to its end, in a process of its own."""
 
-    def run(*arguments: str, check: int | None = 0, timeout: float = 280) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, check: int | None = 0, timeout: float = 400) -> subprocess.CompletedProcess[str]:
         finished = subprocess.run(
             [sys.executable, "-m", "mmfuse_cli", *arguments],
             env=environment(home),

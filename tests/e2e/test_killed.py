@@ -19,6 +19,9 @@ from typed import TINY_FUSION_SEARCH, TINY_SEARCH, TOY_M2, Command, environment,
 
 from mmfuse_runs.states import LEASE_S
 
+# Real searches, killed and resumed: on a busy machine more than the usual five minutes each.
+pytestmark = pytest.mark.timeout(900)
+
 ENDED = {"finished", "stopped", "killed", "crashed", "lost", "cancelled"}
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from typed import TINY_FUSION_SEARCH, TINY_SEARCH, TOY_M2, Command, shown
 
+pytestmark = pytest.mark.timeout(900)
+
 
 def test_search_train_measure_compare(mmfuse: Command, home: Path) -> None:
     searched = shown(mmfuse("search", "mixmas", "--dataset", "toy", *TINY_SEARCH, "--name", "found", "--json"))

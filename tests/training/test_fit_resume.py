@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# The first test waits for every scenario, a hundred processes in all; the usual limit is too short on a busy machine.
+pytestmark = pytest.mark.timeout(900)
+
 POLLS = range(1, 25)
 """4 epochs of 5 steps and one validation batch each: every moment at which the training looks up."""
 

@@ -97,9 +97,11 @@ def test_the_dashboard_lives_in_a_real_terminal_and_quits_cleanly(home, trial, t
     screen.press("Escape")  # seen to work before the next key: with one right behind it, it reads as Alt
     screen.wait_for("newest first")
     screen.press("/", "f", "i", "r", "s", "t")  # in one go, as a quick hand or a paste does; s and r are verbs too
-    screen.wait_for("1 of 2")
+    screen.wait_until(lambda text: "1 of 2" in text and "/first ·" in text, "the filter, all of it")
+    # That Enter has left the line cannot be read off the screen; that Escape has lifted the filter can.
     screen.press("Enter")
-    screen.wait_for("/first")
+    screen.press("Escape")
+    screen.wait_until(lambda text: "/first" not in text, "all runs again")
     screen.press("q")
     screen.wait_for("left with 0")
 
