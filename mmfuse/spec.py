@@ -55,6 +55,8 @@ class FitOptions(Options):
     """Arithmetic of training, in Lightning's words."""
     checkpoint_every: Annotated[int, Field(ge=1)] | None = None
     """Optimiser steps between checkpoints inside an epoch; null saves at the end of each epoch (and when stopped)."""
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """An epoch that ends sooner than this after the last checkpoint writes none; 0: each does. Resuming is as exact."""
 
 
 class BenchmarkOptions(Options):

@@ -34,8 +34,10 @@ FIT: dict[str, Any] = {
     "schedule": "warmup",
     "warmup_steps": 100,
     "early_stopping": None,
+    "checkpoint_seconds": 30.0,
 }
-"""The published training. Its loader's batch of 40,960 pairs is 20,480 blends."""
+"""The published training. Its loader's batch of 40,960 pairs is 20,480 blends. Checkpoints (ours) are as far apart
+because a gigabyte would be written every three seconds."""
 
 
 class Params(Options):
@@ -70,8 +72,8 @@ class Params(Options):
     noise: Annotated[float, Field(ge=0)] = 0.0
     """Deviation of Gaussian noise on the latents, the paper's other augmentation (published: 0)."""
     positives: Literal["auto", "pair", "item", "class"] = "auto"
-    """What else counts as right: nothing (published), pairs of the same first item, pairs of the same class; auto:
-    the class where pairs share nothing else."""
+    """What else counts as right: nothing (published), pairs of the same first item, pairs of the same class (of blends,
+    both); auto: the class where pairs share nothing else."""
     anchor: str | None = None
     """With more than two modalities: the one that all others are compared with; null compares every two."""
     chunk: Annotated[int, Field(ge=1)] | None = 2048
@@ -175,7 +177,11 @@ class FuseMix(nn.Module):
 
     def embed(self, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """By modality the embeddings (B, E) of ``latents`` (B, D): of length 1, and 32-bit under autocast too."""
-        return {name: F.normalize(self.adapters[name](values).float(), dim=1) for name, values in latents.items()}
+        made = {name: self.adapters[name](values) for name, values in latents.items()}
+        return {
+            name: F.normalize(values.to(torch.promote_types(values.dtype, torch.float32)), dim=1)
+            for name, values in made.items()
+        }
 
     def loss(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """``total`` over the pairs as they are; equal targets are positives of each other."""

@@ -94,6 +94,7 @@ class FullTraining:
         self.rank = 0
         self.ranks = 1
         self.resumed: TrainingState | None = None
+        self.unsaved_best: Checkpoint | None = None
 
     @property
     def done(self) -> bool:
@@ -130,7 +131,8 @@ class FullTraining:
             self.optimiser.load_state_dict(dict(self.resumed.optimiser))
             self.schedule.restore(dict(self.resumed.schedule))
         self.model.train()
-        self._began = time.monotonic() - self.seconds
+        self._saved = time.monotonic()
+        self._began = self._saved - self.seconds
         return self.optimiser
 
     def loader(self) -> Iterable[Any]:
@@ -177,11 +179,13 @@ class FullTraining:
             {**validation.metrics, "train/learning_rate": rate}, step=self.position.step, epoch=self.position.epoch
         )
         if self.standing.best is validation:
-            self._save(self.plan.best, training=None)
+            weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+            self.unsaved_best = self._checkpoint(weights, training=None)
         ended = getattr(self.model, "epoch_ended", None)
         if ended is not None:
             ended()
-        self._save_last()
+        if self.done or time.monotonic() - self._saved >= self.plan.options.checkpoint_seconds:
+            self._save_last()
 
     def _validate(self) -> Best:
         task, step = self.plan.splits.task, self.position.step
@@ -203,41 +207,44 @@ class FullTraining:
         raise Stopped
 
     def _save_last(self) -> None:
+        """Write the best epoch if it is not on disk yet, then where training stands: the second knows of the first."""
         self._drain()
         self.reporter.flush()
+        if self.rank == 0:
+            if self.unsaved_best is not None:
+                save_checkpoint(self.unsaved_best, self.plan.best)
+            save_checkpoint(self._checkpoint(self.model.state_dict(), training=self._state()), self.plan.last)
+        self.unsaved_best = None
+        self._saved = time.monotonic()
+
+    def _state(self) -> TrainingState:
         best = self.standing.best
-        self._save(
-            self.plan.last,
-            training=TrainingState(
-                position=asdict(self.position),
-                optimiser=self.optimiser.state_dict(),
-                schedule=self.schedule.state(),
-                scaler=self.scaler_state(),
-                best=asdict(best) if best is not None else None,
-                stale=self.standing.stale,
-                seconds=time.monotonic() - self._began,
-                seed=self.plan.seed,
-                options=self.plan.options.model_dump(mode="json"),
-            ),
+        return TrainingState(
+            position=asdict(self.position),
+            optimiser=self.optimiser.state_dict(),
+            schedule=self.schedule.state(),
+            scaler=self.scaler_state(),
+            best=asdict(best) if best is not None else None,
+            stale=self.standing.stale,
+            seconds=time.monotonic() - self._began,
+            seed=self.plan.seed,
+            options=self.plan.options.model_dump(mode="json"),
         )
 
-    def _save(self, path: Path, *, training: TrainingState | None) -> None:
-        if self.rank > 0:
-            return
+    def _checkpoint(self, weights: Mapping[str, Tensor], *, training: TrainingState | None) -> Checkpoint:
         splits = self.plan.splits
-        checkpoint = Checkpoint(
+        return Checkpoint(
             architecture=self.plan.architecture,
             task=splits.task,
             fingerprint=splits.fingerprint,
             dataset=splits.label,
-            weights=self.model.state_dict(),
+            weights=weights,
             epoch=self.position.epoch,
             step=self.position.step,
             metrics=self.metrics,
             provenance=dict(self.plan.provenance),
             training=training,
         )
-        save_checkpoint(checkpoint, path)
 
     def _drain(self) -> None:
         self.recorder.drain(step=self.position.step, epoch=self.position.epoch + 1)

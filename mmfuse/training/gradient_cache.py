@@ -1,9 +1,9 @@
 """The gradient of a loss over a large batch, with the activations of a small part of it in memory.
 
 Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup" (arXiv 2101.06983): embed all
-parts without a graph, take the loss and its gradient at the embeddings, then embed each part again and hand it its
-share. The numbers are those of one large backward pass; the price is a second forward pass. Adding up the gradients of
-small batches is something else: their losses know only the negatives among themselves.
+parts and drop their graphs, take the loss and its gradient at the embeddings, then embed each part again and hand it
+its share. The numbers are those of one large backward pass; the price is a second forward pass. Adding up the
+gradients of small batches is something else: their losses know only the negatives among themselves.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def cached_backward(parts: Sequence[Part], objective: Callable[[Mapping[str, Ten
         loss = objective(parts[0]())
         loss.backward()
         return loss.detach()
-    with torch.no_grad():
-        pieces = [part() for part in parts]
+    # Not under no_grad: a compiled part would become another kernel there, which draws dropout in another order.
+    pieces = [{name: values.detach() for name, values in part().items()} for part in parts]
     leaves = {name: torch.cat([piece[name] for piece in pieces]).requires_grad_() for name in pieces[0]}
     loss = objective(leaves)
     loss.backward()

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Ratio:
-    """Seconds of ours and of theirs, and the goal for their ratio (``at most`` or, with ``quicker``, ``at least``)."""
+    """Seconds of ours and of theirs, and the goal for their ratio (``at most`` or, with ``quicker``, ``at least``).
+
+    With ``unit`` B they are bytes.
+    """
 
     name: str
     ours: float
     theirs: float
     goal: float
     quicker: bool = False
+    unit: str = "s"
 
     @property
     def value(self) -> float:
@@ -32,8 +36,11 @@ class Ratio:
         relation = "at least" if self.quicker else "at most"
         return (
             f"{self.name:<58} {self.value:8.2f}x   goal {relation} {self.goal:g}x   {'met' if self.met else 'MISSED'}"
-            f"   (ours {_seconds(self.ours)}, theirs {_seconds(self.theirs)})"
+            f"   (ours {self._shown(self.ours)}, theirs {self._shown(self.theirs)})"
         )
+
+    def _shown(self, value: float) -> str:
+        return _seconds(value) if self.unit == "s" else f"{value / 1e6:,.0f} MB"
 
 
 def in_turns(ours: Callable[[], object], theirs: Callable[[], object], *, rounds: int) -> tuple[float, float]:

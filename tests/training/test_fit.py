@@ -252,9 +252,9 @@ def test_everything_stateful_is_in_the_checkpoint(tmp_path):
         "seconds": checkpoint.training.seconds > 0,
         "scaler_state": checkpoint.training.scaler == work.scaler_state(),
     }
-    given_anew = {"plan", "reporter", "should_stop", "device", "rank", "ranks", "method", "resumed", "_began"}
+    given_anew = {"plan", "reporter", "should_stop", "device", "rank", "ranks", "method", "resumed", "_began", "_saved"}
     methods_own = {"model", "splits", "options", "seed", "rank", "ranks", "steps_per_epoch"}
-    emptied_before_saving = {"recorder"}
+    emptied_before_saving = {"recorder", "unsaved_best"}
     assert all(saved.values()), saved
     assert vars(work).keys() == saved.keys() | given_anew | emptied_before_saving
     assert vars(work.method).keys() == methods_own, "a method remembers nothing between steps"
