@@ -159,6 +159,43 @@ class LatentBatch:
     latents: Mapping[str, Tensor]
     index: Tensor
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The modalities."""
+        return tuple(self.latents)
+
+    def rows(self, name: str, places: Tensor) -> Tensor:
+        """The latents (R, D) of the pairs at ``places`` (R,) of the batch."""
+        return self.latents[name].index_select(0, places)
+
+
+@dataclass(frozen=True)
+class ResidentBatch:
+    """The pairs at positions ``index`` (B,) of resident ones. Latents are selected when they are wanted, a few at a
+    time: selecting 40,960 at once takes four times as long, for new memory has to be found for them."""
+
+    pairs: LatentPairs
+    index: Tensor
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The modalities."""
+        return self.pairs.names
+
+    @property
+    def latents(self) -> Mapping[str, Tensor]:
+        """All of them, by modality (B, D)."""
+        places = torch.arange(len(self.index), device=self.index.device)
+        return {name: self.rows(name, places) for name in self.pairs.names}
+
+    def rows(self, name: str, places: Tensor) -> Tensor:
+        """The latents (R, D) of the pairs at ``places`` (R,) of the batch."""
+        column = self.pairs.pairs[:, self.pairs.names.index(name)]
+        return self.pairs.items(name, column.index_select(0, self.index.index_select(0, places)))
+
+
+AnyLatentBatch = LatentBatch | ResidentBatch
+
 
 class LatentReader(Protocol):
     """How training gets at the pairs, wherever the latents lie.
@@ -172,12 +209,12 @@ class LatentReader(Protocol):
     def order(self, seed: int) -> Tensor:
         """The order (P,) in which an epoch visits the pairs, on the CPU; a function of ``seed``, new in each epoch."""
 
-    def read(self, order: Tensor, *, size: int) -> Iterator[LatentBatch]:
+    def read(self, order: Tensor, *, size: int) -> Iterator[AnyLatentBatch]:
         """``order`` cut into consecutive batches of ``size`` pairs; the last may be smaller."""
 
 
 class ResidentReader:
-    """Everything lies on the device: a batch is an index selection per modality."""
+    """Everything lies on the device: a batch is an index, selected where it is used."""
 
     mode = "resident"
 
@@ -188,11 +225,7 @@ class ResidentReader:
         """A uniform permutation."""
         return torch.randperm(len(self.pairs), generator=torch.Generator().manual_seed(seed))
 
-    def read(self, order: Tensor, *, size: int) -> Iterator[LatentBatch]:
-        """No host work but launching the selections."""
+    def read(self, order: Tensor, *, size: int) -> Iterator[ResidentBatch]:
+        """No work but cutting the order."""
         for index in order.to(self.pairs.pairs.device).split(size):
-            chosen = self.pairs.pairs.index_select(0, index)
-            yield LatentBatch(
-                {name: self.pairs.items(name, chosen[:, column]) for column, name in enumerate(self.pairs.names)},
-                index,
-            )
+            yield ResidentBatch(self.pairs, index)

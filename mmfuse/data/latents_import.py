@@ -28,6 +28,18 @@ from mmfuse.errors import BadSpec, DataInvalid, DataMissing
 _MAPS = ("txt2img", "img2txt")
 _BATCH = 4096
 _AGAIN = "is it a file of features from FuseMix's extraction?"
+_DAMAGE = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+)
+"""What reading a damaged file raises."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +150,7 @@ def _unpickled(path: Path) -> Any:
             f"{path} is not a dictionary of tensors alone, or damaged; nothing in it was executed",
             "do not open it with other tools unless you trust where it came from",
         ) from error
-    except (RuntimeError, EOFError, KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise DataInvalid(f"{path} is truncated or damaged", "copy it again") from error
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Beta
 
-from mmfuse.latents import LatentBatch
+from mmfuse.latents import AnyLatentBatch
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Blend:
     pairs stay what they are. Gaussian noise of deviation ``noise`` is added last.
     """
 
-    batch: LatentBatch
+    batch: AnyLatentBatch
     first: Tensor
     second: Tensor | None = None
     share: Tensor | None = None
@@ -37,7 +37,7 @@ class Blend:
 
     def part(self, start: int, stop: int) -> Mapping[str, Tensor]:
         """Latents (stop - start, D) of some of the pairs, float32; noise is drawn from the global generator."""
-        return {name: self._made(values, slice(start, stop)) for name, values in self.batch.latents.items()}
+        return {name: self._made(name, slice(start, stop)) for name in self.batch.names}
 
     def with_noise(self, deviation: float) -> Blend:
         """The same pairs with Gaussian noise."""
@@ -51,15 +51,15 @@ class Blend:
             return first
         return first * (labels.max() + 1) + labels.index_select(0, self.second)
 
-    def _made(self, values: Tensor, rows: slice) -> Tensor:
-        made = values.index_select(0, self.first[rows]).float()
+    def _made(self, name: str, part: slice) -> Tensor:
+        made = self.batch.rows(name, self.first[part]).float()
         if self.second is not None and self.share is not None:
-            share = self.share if self.share.ndim == 0 else self.share[rows]
-            made = torch.lerp(values.index_select(0, self.second[rows]).float(), made, share)
+            share = self.share if self.share.ndim == 0 else self.share[part]
+            made = torch.lerp(self.batch.rows(name, self.second[part]).float(), made, share)
         return made if not self.noise else made + self.noise * torch.randn_like(made)
 
 
-def blend_halves(batch: LatentBatch, *, alpha: float, each: bool) -> Blend:
+def blend_halves(batch: AnyLatentBatch, *, alpha: float, each: bool) -> Blend:
     """Half as many pairs: pair i is blended with pair i + B, so never with itself (the released code).
 
     ``alpha`` is both parameters of the beta distribution of the share; ``each`` draws one share per pair, otherwise
@@ -70,14 +70,14 @@ def blend_halves(batch: LatentBatch, *, alpha: float, each: bool) -> Blend:
     return _shared(Blend(batch, places[:count], places[count:]), alpha=alpha, each=each)
 
 
-def blend_permuted(batch: LatentBatch, *, alpha: float, each: bool) -> Blend:
+def blend_permuted(batch: AnyLatentBatch, *, alpha: float, each: bool) -> Blend:
     """As many pairs: each is blended with another (or, one time in B, with itself)."""
     places = torch.arange(len(batch.index), device=batch.index.device)
     other = torch.randperm(len(places), device=places.device)
     return _shared(Blend(batch, places, other), alpha=alpha, each=each)
 
 
-def unblended(batch: LatentBatch) -> Blend:
+def unblended(batch: AnyLatentBatch) -> Blend:
     """The pairs as they are."""
     return Blend(batch, torch.arange(len(batch.index), device=batch.index.device))
 

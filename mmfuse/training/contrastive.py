@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from mmfuse.architecture import Architecture
 from mmfuse.data.latent_readers import choose_mode, open_reader
 from mmfuse.errors import BadSpec, DataInvalid
-from mmfuse.latents import LatentBatch, LatentPairs, LatentSplits
+from mmfuse.latents import AnyLatentBatch, LatentPairs, LatentSplits
 from mmfuse.models.assemble import build_model
 from mmfuse.models.contrastive import dense_groups
 from mmfuse.models.fusemix import FuseMix, Params
@@ -141,12 +141,12 @@ class Contrastive:
         )
         return make_adamw(model, learning_rate=self.options.learning_rate, weight_decay=self.options.weight_decay)
 
-    def batches(self, position: Callable[[], Position]) -> Iterable[LatentBatch]:
+    def batches(self, position: Callable[[], Position]) -> Iterable[AnyLatentBatch]:
         """The full batches of the epoch; the few pairs left over are other ones in each epoch."""
         self.position = position
         return _Epoch(self, position)
 
-    def loss(self, batch: LatentBatch) -> Tensor:
+    def loss(self, batch: AnyLatentBatch) -> Tensor:
         """The batch's loss, detached: its gradient has been added to the parameters'."""
         self.model.clamp_temperature()
         step = self.position().step
@@ -168,7 +168,7 @@ class Contrastive:
         self._warn(figures)
         return {**embedded.metrics(), **figures, "loss": loss}
 
-    def _blend(self, batch: LatentBatch) -> Blend:
+    def _blend(self, batch: AnyLatentBatch) -> Blend:
         params = self.params
         if params.blend == "none":
             blend = unblended(batch)
@@ -208,7 +208,7 @@ class _Epoch:
         self.method = method
         self.position = position
 
-    def __iter__(self) -> Iterator[LatentBatch]:
+    def __iter__(self) -> Iterator[AnyLatentBatch]:
         method, position = self.method, self.position()
         order = method.reader.order(derive_seed(method.seed, "epoch", position.epoch))
         taken = order[position.batch * method.drawn : method.steps_per_epoch * method.drawn]

@@ -2,8 +2,8 @@
 
 Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup" (arXiv 2101.06983): embed all
 parts and drop their graphs, take the loss and its gradient at the embeddings, then embed each part again and hand it
-its share. The numbers are those of one large backward pass; the price is a second forward pass. Adding up the gradients of
-small batches is something else: their losses know only the negatives among themselves.
+its share. The numbers are those of one large backward pass; the price is a second forward pass. Adding up the
+gradients of small batches is something else: their losses know only the negatives among themselves.
 """
 
 from __future__ import annotations

@@ -241,6 +241,16 @@ def test_a_file_that_is_not_right_is_refused_in_one_sentence(tmp_path: Path, dam
     assert "\n" not in caught.value.message
 
 
+@settings(max_examples=30, deadline=None)
+@given(share=st.floats(0, 0.999))
+def test_a_file_cut_anywhere_is_refused_in_one_sentence(share: float, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = _write(tmp_path_factory.mktemp("cut") / "image.h5")
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+
+    with pytest.raises(DataInvalid, match=r"truncated|damaged|not an HDF5 file"):
+        survey(path)
+
+
 def test_values_that_became_nan_are_refused_by_row(tmp_path: Path) -> None:
     path = _write(tmp_path / "image.h5")
     with h5py.File(path, "r+") as file:

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from mmfuse.data import latents
@@ -155,6 +157,16 @@ def test_a_file_that_is_not_right_is_refused_in_one_sentence(tmp_path: Path, mak
     with pytest.raises(DataInvalid, match=sentence) as caught:
         read_dpt(tmp_path / "x.dpt")
     assert "\n" not in caught.value.message
+
+
+@settings(max_examples=30, deadline=None)
+@given(share=st.floats(0, 0.999))
+def test_a_file_cut_anywhere_is_refused_in_one_sentence(share: float, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = _save(tmp_path_factory.mktemp("cut") / "x.dpt", _rows(3, 4, seed=0))
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+
+    with pytest.raises(DataInvalid, match="damaged"):
+        read_dpt(path)
 
 
 def test_files_of_different_sets_are_refused(tmp_path: Path, train: DptSplit, test: DptSplit) -> None:
