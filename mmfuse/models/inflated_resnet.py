@@ -49,6 +49,12 @@ class Params(Options):
     """The modality it reads, of kind video."""
 
 
+PRESETS = {
+    "small": {"width": 8, "depths": [1, 1, 1, 1], "fit": {"learning_rate": 3e-3, "schedule": "cosine", "epochs": 15}}
+}
+"""``small`` learns the stand-in of NTU RGB+D on a CPU."""
+
+
 def tap_widths(params: Params, task: Task) -> tuple[int, ...]:
     """Features of each tap: 512, 1024, 2048 and 2048 as published; the same on every task."""
     second, third, fourth = (EXPANSION * params.width * 2**stage for stage in (1, 2, 3))
