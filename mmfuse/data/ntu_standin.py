@@ -68,8 +68,8 @@ class Recipe:
     fewest_frames: int = 16
     most_frames: int = 28
     joint_noise: float = 0.015
-    pixel_noise: float = 30.0
-    figure: float = 18.0
+    pixel_noise: float = 20.0
+    figure: float = 14.0
     bystanders: float = 0.2
 
     @property
@@ -136,7 +136,7 @@ def perform(key: str, recipe: Recipe) -> tuple[list[Array], NDArray[np.uint8]]:
     if rng.random() < recipe.bystanders:
         place = np.array([rng.choice([-1.0, 1.0]) * rng.uniform(0.6, 0.9), 0.0, rng.uniform(0.0, 0.5)])
         people.append(_STANDING + place + recipe.joint_noise * rng.standard_normal(joints.shape))
-    place = rng.uniform(-0.9, 0.9, (1, 1, 2)) + np.cumsum(rng.normal(0, 0.02, (count, 1, 2)), axis=0)
+    place = rng.uniform(-0.8, 0.8, (1, 1, 2)) + np.cumsum(rng.normal(0, 0.02, (count, 1, 2)), axis=0)
     frames = _film(people, place, _COLOURS[shown] * rng.uniform(0.7, 1.1), shirt, recipe, rng)
     return people, frames
 
@@ -181,7 +181,7 @@ def _film(
     scene[:] = rng.uniform(70, 150, 3)
     for body in people:
         scene += recipe.figure * (shirt / 110 - 1.2) * _blobs(body, width=1.0)[..., None]
-    cover = np.minimum(_blobs(thing, width=2.0), 1.0)[..., None]
+    cover = np.minimum(_blobs(thing, width=4.0), 1.0)[..., None]
     scene += cover * (colour - scene)
     scene += recipe.pixel_noise * rng.standard_normal(scene.shape, dtype=np.float32)
     return np.asarray(np.rint(scene).clip(0, 255), dtype=np.uint8)
