@@ -14,6 +14,8 @@ from torch import Tensor
 
 from mmfuse.task import Task
 
+_MOVED_AT_ONCE = 256
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -93,9 +95,8 @@ class Split:
     def to(self, device: torch.device | str) -> Split:
         """The same split on ``device``; a device other than the CPU gets the samples of the split only."""
         cut = self.rows is not None and torch.device(device).type != "cpu"
-        inputs = self._cut(torch.arange(len(self))) if cut else self.inputs
         return Split(
-            {name: value.to(device) for name, value in inputs.items()},
+            {name: self._moved(value, device) if cut else value.to(device) for name, value in self.inputs.items()},
             self.target.to(device),
             self.ids.to(device),
             {name: Scale(scale.mean.to(device), scale.std.to(device)) for name, scale in self.scales.items()},
@@ -107,6 +108,15 @@ class Split:
         """The stored inputs at positions ``index``."""
         places = index if self.rows is None else self.rows.index_select(0, index)
         return {name: value.index_select(0, places) for name, value in self.inputs.items()}
+
+    def _moved(self, value: Tensor, device: torch.device | str) -> Tensor:
+        """The split's rows of ``value`` on ``device``, a few at a time: together they may exceed memory."""
+        moved = torch.empty((len(self), *value.shape[1:]), dtype=value.dtype, device=device)
+        assert self.rows is not None
+        for start in range(0, len(self), _MOVED_AT_ONCE):
+            rows = self.rows[start : start + _MOVED_AT_ONCE]
+            moved[start : start + len(rows)] = value.index_select(0, rows).to(device)
+        return moved
 
     def _scaled(self, name: str, value: Tensor) -> Tensor:
         table, scale = self.tables.get(name), self.scales.get(name)

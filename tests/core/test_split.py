@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmfuse import batch
 from mmfuse.batch import Scale, Split
 
 
@@ -48,6 +50,13 @@ def test_taking_from_a_split_with_rows_copies_no_inputs() -> None:
     assert taken.inputs["video"] is mapped.inputs["video"]
     assert taken.rows is not None and taken.rows.tolist() == [7, 3]
     assert mapped.to("cpu").inputs["video"].data_ptr() == mapped.inputs["video"].data_ptr()
+
+
+def test_rows_are_moved_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "_MOVED_AT_ONCE", 2)
+    mapped, cut = pair([7, 0, 3, 11, 5])
+
+    assert torch.equal(mapped._moved(mapped.inputs["video"], "cpu"), cut.inputs["video"])
 
 
 def test_another_device_gets_the_samples_of_the_split_only() -> None:
