@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmfuse import batch
@@ -25,6 +25,7 @@ def pair(rows: list[int]) -> tuple[Split, Split]:
     return mapped, Split({"video": whole()["video"][places]}, places % 3, places, scales)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 11), min_size=2, max_size=12, unique=True), st.randoms(use_true_random=False))
 def test_a_split_with_rows_gives_the_samples_of_one_that_was_cut(rows: list[int], random) -> None:  # type: ignore[no-untyped-def]
     mapped, cut = pair(rows)

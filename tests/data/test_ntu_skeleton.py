@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmfuse.data.ntu_skeleton import centred, filled, read_skeleton, resampled
@@ -84,6 +84,7 @@ def test_a_joint_without_a_number_comes_to_lie_on_the_spine(tmp_path: Path) -> N
     assert np.isfinite(filled(skeleton.places)).all()
 
 
+@settings(deadline=None)
 @given(st.integers(1, 120), st.integers(1, 64))
 def test_resampling_is_torchs_linear_interpolation(frames: int, length: int) -> None:
     places = np.random.default_rng(frames).standard_normal((3, frames, 2, 2)).astype(np.float32)

@@ -43,7 +43,7 @@ def compressed(path: Path, frames: np.ndarray) -> Path:
     return path
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9))
 def test_uncompressed_frames_come_back_as_they_were_written(
     tmp_path_factory: Any, count: int, height: int, width: int
