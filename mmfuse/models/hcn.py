@@ -41,7 +41,7 @@ class Params(Options):
     """The modality it reads, of kind skeleton."""
 
 
-PRESETS = {"small": {"width": 16, "dropout": 0.1, "fit": {"learning_rate": 2e-3, "schedule": "cosine"}}}
+PRESETS = {"small": {"width": 16, "dropout": 0.1}}
 """``small`` learns the stand-in of NTU RGB+D on a CPU: dropout for 40,000 clips leaves a narrow net nothing to see."""
 
 

@@ -49,9 +49,7 @@ class Params(Options):
     """The modality it reads, of kind video."""
 
 
-PRESETS = {
-    "small": {"width": 8, "depths": [1, 1, 1, 1], "fit": {"learning_rate": 3e-3, "schedule": "cosine", "epochs": 15}}
-}
+PRESETS = {"small": {"width": 8, "depths": [1, 1, 1, 1]}}
 """``small`` learns the stand-in of NTU RGB+D on a CPU."""
 
 
