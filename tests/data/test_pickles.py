@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmfuse.data.pickles import load_arrays
+from mmfuse.data.pickles import load_arrays, load_object
 from mmfuse.errors import DataInvalid
 
 
@@ -83,3 +83,22 @@ def test_a_damaged_file_is_told_in_one_sentence(tmp_path: Path, content: bytes) 
         load_arrays(tmp_path / "file.pk")
 
     assert "\n" not in caught.value.message
+
+
+def test_an_object_in_a_npy_file_comes_back_as_it_was(tmp_path: Path) -> None:
+    words = {"ix_to_word": {0: "_UNK_", 1: "sea"}, "lookup": np.eye(2)}
+    np.save(tmp_path / "words.npy", np.array(words, dtype=object))
+
+    back = load_object(tmp_path / "words.npy")
+
+    assert back["ix_to_word"] == words["ix_to_word"]
+    assert np.array_equal(back["lookup"], np.eye(2))
+
+
+def test_an_object_that_would_run_something_is_refused_before_it_does(tmp_path: Path) -> None:
+    victim = tmp_path / "made by the trap"
+    np.save(tmp_path / "trap.npy", np.array(_Trap(Path.touch, victim), dtype=object))
+
+    with pytest.raises(DataInvalid, match="nothing was executed"):
+        load_object(tmp_path / "trap.npy")
+    assert not victim.exists()
