@@ -43,7 +43,7 @@ class Options(OptionsBase):
     image_height: Annotated[int, Field(ge=8, le=256)] = 64
     """Height posters are reduced to, from 256 (MixMAS: 256); 64 for a CPU."""
     image_width: Annotated[int, Field(ge=8, le=256)] = 64
-    """Width posters are reduced to, from 160 (MixMAS: 256, which squeezes nothing in; M2-Mixer: 160)."""
+    """Width posters are reduced to, from 160 (MixMAS: 256, a square; M2-Mixer: 160)."""
     text_length: Annotated[int, Field(ge=1, le=512)] = 64
     """Tokens of a plot with text bert (MixMAS: 512) or pnlp (M2-Mixer: 160); longer plots are cut, shorter filled."""
     hash_features: Annotated[int, Field(ge=16)] = 1024

@@ -12,7 +12,6 @@ them; mmfuse fetches none. Without them ``norm`` (torchvision's ``vgg19_bn``) le
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -57,15 +56,13 @@ def tap_widths(params: Params, task: Task) -> tuple[int, ...]:
 
 
 def check(params: Params, task: Task) -> None:
-    """Check that the modality is a grid large enough for five halvings, and that weights are where they should be.
+    """Check that the modality is a grid large enough for five halvings, and that frozen weights come from somewhere.
 
     Raises:
         BadSpec: when not.
     """
     check_pooling(task, params.modality, blocks=len(GROWTH) + 1, family="vgg")
     check_label_weights(params.pos_weight, task, family="vgg")
-    if params.weights is not None and not Path(params.weights).expanduser().is_file():
-        raise BadSpec(f"model vgg: there is no file {params.weights}", "save torchvision's vgg19 state dict there")
     if params.frozen and params.weights is None:
         raise BadSpec("model vgg: frozen random weights learn nothing", "--set weights=FILE, or frozen=false")
 
@@ -73,13 +70,14 @@ def check(params: Params, task: Task) -> None:
 import pickle
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from mmfuse.batch import Batch
-from mmfuse.errors import CheckpointMismatch, DataInvalid
+from mmfuse.errors import CheckpointMismatch, DataInvalid, DataMissing
 from mmfuse.models.losses import PredictionLoss
 from mmfuse.models.vector_norm import VectorNorm
 
@@ -91,12 +89,22 @@ class Vgg(nn.Module):
         super().__init__()
         self.modality = params.modality
         self.frozen = params.frozen
+        self.weights = params.weights
         layers, self.places = _layers(params, channels=task.modality(params.modality).shape[0])
         self.features = nn.Sequential(*layers)
         last = tap_widths(params, task)[-1]
         self.head: nn.Sequential | None = nn.Sequential(VectorNorm(last), nn.Linear(last, task.outputs))
         self.criterion = PredictionLoss(task.kind, pos_weight=params.pos_weight)
         self.features.requires_grad_(not params.frozen)
+
+    def load_initial_weights(self) -> None:
+        """Take the weights of the file, if one is named; called before a training begins, not when one is loaded.
+
+        Raises:
+            DataMissing, DataInvalid, CheckpointMismatch: as `load_features`.
+        """
+        if self.weights is not None:
+            load_features(self, Path(self.weights).expanduser())
 
     def train(self, mode: bool = True) -> Vgg:
         """Frozen convolutions stay in evaluation mode, lest their statistics drift."""
@@ -137,9 +145,12 @@ def load_features(model: Vgg, path: Path) -> None:
     """Give ``model`` the convolutions of a state dict as torchvision saves it; its classifier is left out.
 
     Raises:
+        DataMissing: when there is no such file.
         DataInvalid: when the file is damaged or no state dict.
         CheckpointMismatch: when its convolutions are not those of the model.
     """
+    if not path.is_file():
+        raise DataMissing(f"there is no file of weights at {path}", "save torchvision's vgg19 state dict there")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError) as error:
@@ -166,15 +177,8 @@ def load_features(model: Vgg, path: Path) -> None:
 
 
 def build(params: Params, task: Task) -> Vgg:
-    """The model.
-
-    Raises:
-        DataInvalid, CheckpointMismatch: when its file of weights is damaged or of another network.
-    """
-    model = Vgg(params, task)
-    if params.weights is not None:
-        load_features(model, Path(params.weights).expanduser())
-    return model
+    """The model, its weights random."""
+    return Vgg(params, task)
 
 
 def _layers(params: Params, *, channels: int) -> tuple[list[nn.Module], list[int]]:

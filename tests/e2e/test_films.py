@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typed import Command, shown
 
+from mmfuse.architecture import Architecture
 from mmfuse.jobs import Workspace, run
+from mmfuse.models.assemble import build_model
 from mmfuse.report import NullReporter
-from mmfuse.spec import SearchSpec, TrainSpec, resolve_search, resolve_train
+from mmfuse.spec import SearchSpec, TrainSpec, resolve_search, resolve_train, task_of
+from mmfuse.training.checkpoint import load_checkpoint
 
 TINY = ["data.stand_in_size=60", "data.image_height=32", "data.image_width=32"]
 HASHED = ["data.text=pnlp", "data.text_length=12", "data.hash_features=32"]
@@ -78,3 +82,17 @@ def test_mfas_searches_over_the_films_own_backbones(data_root: Path, tmp_path: P
     assert {name: choice["family"] for name, choice in backbones.items()} == {"image": "vgg", "text": "maxout_text"}
     assert all(choice["weights"] for choice in backbones.values())
     assert "test/f1_weighted" in result["metrics"]
+
+
+def test_a_training_begins_with_the_weights_of_a_file(data_root: Path, tmp_path: Path) -> None:
+    small = {"width": 2, "convolutions": [1, 1, 1, 2, 2]}
+    films = task_of("mm_imdb", {"image_height": 32, "image_width": 32})
+    donor = build_model(Architecture("vgg", small), films)
+    weights = {name: value for name, value in donor.state_dict().items() if name.startswith("features.")}
+    torch.save(weights, tmp_path / "vgg.pth")
+    settings = [*TINY, "width=2", "convolutions=[1,1,1,2,2]", f"weights={tmp_path / 'vgg.pth'}", "frozen=true"]
+
+    result = _done(resolve_train("vgg", "mm_imdb", settings=[*settings, "fit.epochs=1"]), data_root, tmp_path / "run")
+
+    trained = load_checkpoint(tmp_path / "run" / result["checkpoint"]).weights
+    assert all(torch.equal(trained[name], value) for name, value in weights.items())

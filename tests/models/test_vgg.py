@@ -9,7 +9,7 @@ from torch import nn
 
 from mmfuse.architecture import Architecture
 from mmfuse.backbones import BackboneChoice, tap_widths
-from mmfuse.errors import BadSpec, CheckpointMismatch, DataInvalid
+from mmfuse.errors import BadSpec, CheckpointMismatch, DataInvalid, DataMissing
 from mmfuse.models.assemble import build_model
 from mmfuse.models.cost import count_parameters
 from mmfuse.task import Modality, Task
@@ -21,6 +21,13 @@ SMALL = {"width": 2, "convolutions": [1, 1, 1, 2, 2]}
 def vgg(*, seed: int = 0, **params: Any) -> Any:
     torch.manual_seed(seed)
     return build_model(Architecture("vgg", params), TASK)
+
+
+def begun(**params: Any) -> Any:
+    """The model as a training begins with it."""
+    model = vgg(seed=2, **params)
+    model.load_initial_weights()
+    return model
 
 
 def meta_vgg(**params: Any) -> Any:
@@ -71,12 +78,20 @@ def test_weights_come_from_a_file_as_torchvision_saves_it(tmp_path: Path, norm: 
     state = {f"features.{name}": value for name, value in donor.features.state_dict().items()}
     torch.save(state | {"classifier.0.weight": torch.zeros(2, 2)}, tmp_path / "vgg.pth")
 
-    model = vgg(seed=2, norm=norm, weights=str(tmp_path / "vgg.pth"), **SMALL)
+    model = begun(norm=norm, weights=str(tmp_path / "vgg.pth"), **SMALL)
 
     inputs = torch.randn(2, 3, 32, 32)
     assert all(
         torch.equal(one, other) for one, other in zip(model.eval().taps(inputs), donor.eval().taps(inputs), strict=True)
     )
+
+
+def test_a_file_that_is_gone_does_not_keep_a_trained_model_from_being_built() -> None:
+    trained, rebuilt = vgg(**SMALL), vgg(seed=5, weights="/gone/vgg.pth", **SMALL)
+
+    rebuilt.load_state_dict(trained.state_dict())
+
+    assert torch.equal(rebuilt.features[0].weight, trained.features[0].weight)
 
 
 def test_files_of_other_networks_or_none_are_refused_in_a_sentence(tmp_path: Path) -> None:
@@ -86,20 +101,20 @@ def test_files_of_other_networks_or_none_are_refused_in_a_sentence(tmp_path: Pat
     torch.save([1, 2], tmp_path / "list.pth")
 
     with pytest.raises(CheckpointMismatch, match=r"features\.0\.\w+ is shape .*4.*, the model has .*2"):
-        vgg(weights=str(tmp_path / "wide.pth"), **SMALL)
+        begun(weights=str(tmp_path / "wide.pth"), **SMALL)
     with pytest.raises(DataInvalid, match="not a readable file of weights"):
-        vgg(weights=str(tmp_path / "broken.pth"), **SMALL)
+        begun(weights=str(tmp_path / "broken.pth"), **SMALL)
     with pytest.raises(DataInvalid, match="holds a list, not a state dict"):
-        vgg(weights=str(tmp_path / "list.pth"), **SMALL)
-    with pytest.raises(BadSpec, match="there is no file"):
-        vgg(weights=str(tmp_path / "absent.pth"), **SMALL)
+        begun(weights=str(tmp_path / "list.pth"), **SMALL)
+    with pytest.raises(DataMissing, match="there is no file of weights"):
+        begun(weights=str(tmp_path / "absent.pth"), **SMALL)
 
 
 def test_frozen_convolutions_neither_learn_nor_drift(tmp_path: Path) -> None:
     donor = vgg(norm=True, **SMALL)
     path = tmp_path / "vgg.pth"
     torch.save({f"features.{k}": v for k, v in donor.features.state_dict().items()}, path)
-    model = vgg(weights=str(path), frozen=True, norm=True, **SMALL).train()
+    model = begun(weights=str(path), frozen=True, norm=True, **SMALL).train()
     before = {name: value.clone() for name, value in model.features.state_dict().items()}
 
     model.predict(model.taps(torch.randn(4, 3, 32, 32))).sum().backward()
