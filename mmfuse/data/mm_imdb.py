@@ -119,7 +119,7 @@ def load(root: Path, options: Options, *, progress: Progress = silent) -> Splits
     image, text = _image(surveyed, options, progress), _text(surveyed, options, progress)
     rows = {split: _rows(surveyed, split, options.limit) for split in files.SPLITS}
     columns = {"image": image, "text": text}
-    scales = _scales(columns, rows["train"], options)
+    scales = _scales(columns, options)
     treatment = _treatment(options)
 
     def cut(split: str) -> Split:
@@ -247,28 +247,18 @@ def _rows(surveyed: files.Survey, split: str, limit: int | None) -> NDArray[np.i
     return np.asarray(np.sort(chosen) + rows.start, dtype=np.int64)
 
 
-def _scales(
-    columns: Mapping[str, stages.Column], train: NDArray[np.int64] | slice, options: Options
-) -> dict[str, Scale]:
+def _scales(columns: Mapping[str, stages.Column], options: Options) -> dict[str, Scale]:
     """How each modality is scaled, if at all. Token vectors and counters are never: they have a scale of their own."""
     import torch
 
     from mmfuse.batch import Scale
 
-    if options.scaling == "none":
-        return {}
-    found: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
-    for name, column in columns.items():
-        if options.scaling == "imagenet":
-            if column.statistics is not None:
-                found[name] = stages.IMAGENET
-        elif column.statistics is not None:
-            found[name] = column.statistics
-        elif column.values.ndim == 2 and column.table is None:
-            values = column.values[train].astype(np.float64)
-            std = values.std(axis=0)
-            found[name] = values.mean(axis=0), np.where(std > 0, std, 1.0)
-    return {name: Scale(*(torch.from_numpy(value).float() for value in pair)) for name, pair in found.items()}
+    statistics: dict[str, stages.Statistics] = {}
+    if options.scaling == "standard":
+        statistics = {name: column.statistics for name, column in columns.items() if column.statistics is not None}
+    elif options.scaling == "imagenet" and options.image == "pixels":
+        statistics = {"image": stages.IMAGENET}
+    return {name: Scale(*(torch.from_numpy(value).float() for value in pair)) for name, pair in statistics.items()}
 
 
 def _split(

@@ -41,17 +41,20 @@ _MANIFEST = "manifest.json"
 _BLOCK_BYTES = 1 << 24
 
 
+Statistics = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
 @dataclass(frozen=True)
 class Column:
     """One modality of all films, (N, ...), and the hash of what it was read from.
 
-    ``statistics`` are mean and deviation (broadcasting against one film) where they were taken while reading;
-    ``table`` (V, F) holds what numbers in ``values`` stand for.
+    ``statistics`` are mean and deviation over the training rows, broadcasting against one film; None for what is not to
+    be scaled. ``table`` (V, F) holds what numbers in ``values`` stand for.
     """
 
     values: NDArray[Any]
     digest: str
-    statistics: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    statistics: Statistics | None = None
     table: NDArray[np.uint8] | None = None
 
 
@@ -67,7 +70,7 @@ def vectors(surveyed: Survey, name: str, *, width: int, fill_unknown: bool = Fal
     if fill_unknown:
         values[np.isnan(values).any(axis=1)] = 0.0
     check_finite(values, surveyed.path / name)
-    return Column(values, content)
+    return Column(values, content, _statistics(values, surveyed.splits["train"], axes=(0,)))
 
 
 def posters(surveyed: Survey, *, height: int, width: int, progress: Progress = silent) -> Column:
@@ -84,8 +87,8 @@ def posters(surveyed: Survey, *, height: int, width: int, progress: Progress = s
             hashed.update(block.tobytes())
             reduced[start : start + len(block)] = _resized(_rgb(block), height, width)
         reduced.flush()
-        mean, std = _colours(reduced, surveyed.splits["train"])
-        return {"digest": hashed.hexdigest(), "mean": mean, "std": std}
+        mean, std = _statistics(reduced, surveyed.splits["train"], axes=(0, 2, 3))
+        return {"digest": hashed.hexdigest(), "mean": mean.tolist(), "std": std.tolist()}
 
     values, facts = _staged(surveyed, f"posters-{height}x{width}", reduce)
     statistics = tuple(np.array(facts[name]).reshape(3, 1, 1) for name in ("mean", "std"))
@@ -216,14 +219,17 @@ def _resized(posters: NDArray[np.uint8], height: int, width: int) -> NDArray[np.
     return resized
 
 
-def _colours(posters: NDArray[np.uint8], train: range) -> tuple[list[float], list[float]]:
-    """Mean and deviation of each colour over the training rows."""
-    sums, squares = np.zeros(3), np.zeros(3)
+def _statistics(values: NDArray[Any], train: range, *, axes: tuple[int, ...]) -> Statistics:
+    """Mean and deviation of the training rows over ``axes``, in double precision, a few rows at a time.
+
+    Where nothing varies the deviation is given as 1.
+    """
+    totals, squares = [], []
     for start in range(train.start, train.stop, 512):
-        block = posters[start : min(start + 512, train.stop)].astype(np.float64)
-        sums += block.sum(axis=(0, 2, 3))
-        squares += np.square(block).sum(axis=(0, 2, 3))
-    count = len(train) * posters.shape[2] * posters.shape[3]
-    mean = sums / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
-    return mean.tolist(), np.where(std > 0, std, 1.0).tolist()
+        block = values[start : min(start + 512, train.stop)].astype(np.float64)
+        totals.append(block.sum(axis=axes))
+        squares.append(np.square(block).sum(axis=axes))
+    count = len(train) * int(np.prod([values.shape[axis] for axis in axes[1:]]))
+    mean = np.sum(totals, axis=0) / count
+    std = np.sqrt(np.maximum(np.sum(squares, axis=0) / count - mean**2, 0.0))
+    return mean, np.where(std > 1e-6 * np.abs(mean), std, 1.0)

@@ -409,3 +409,14 @@ def test_the_size_of_blocks_changes_nothing(root: Path, tmp_path: Path, monkeypa
 
     assert torch.equal(whole.inputs["image"], pieces.inputs["image"])
     assert torch.equal(whole.scales["image"].std, pieces.scales["image"].std)
+
+
+def test_a_feature_that_never_varies_is_not_blown_up(root: Path, films: dict[str, Any]) -> None:
+    films["vgg_features"][:, 5] = 0.7
+    films["vgg_features"][:24, 6] = 0.0
+    film_files.write(root, films)
+
+    image = load(root, image="vgg").val.all().inputs["image"]
+
+    assert image[:, 5].abs().max() < 1e-5
+    assert torch.equal(image[:, 6], torch.from_numpy(films["vgg_features"][24:34, 6]))
