@@ -10,8 +10,8 @@ Every film has genres, drawn with the published frequencies (Drama half of all, 
   random layer with ReLU, is ``vgg_features``; no VGG has seen it.
 
 A third of the genres shows mostly in plots, a third mostly on posters. A third of the plots and, independently, a third
-of the posters say little about any genre, so the other modality has to. Rows of a split are grouped by genre, rarest first, as
-in the published file.
+of the posters say little about any genre, so the other modality has to. Rows of a split are grouped by genre, rarest
+first, as in the published file.
 """
 
 from __future__ import annotations
