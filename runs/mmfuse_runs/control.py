@@ -218,7 +218,7 @@ def _let_it_settle(store: RunStore, run_id: str) -> None:
     record, seen = _look(store, run_id)
     if record["state"] in LIVE and record["supervisor"] and seen.state is State.LOST:
         adopt(store, run_id)
-        _poll(lambda: _look(store, run_id)[1].state in TERMINAL, CONFIRM_S)
+        _poll(lambda: _settled_or_begun_anew(store, run_id, int(record["attempt"])), CONFIRM_S)
         record, seen = _look(store, run_id)
     supervisor = ProcessIdentity.from_json(record["supervisor"])
     if seen.state not in TERMINAL or supervisor is None:
@@ -227,6 +227,11 @@ def _let_it_settle(store: RunStore, run_id: str) -> None:
         raise RunBusy(
             f"run {run_id} has ended but its supervisor, process {supervisor.pid}, is still busy", "try again"
         )
+
+
+def _settled_or_begun_anew(store: RunStore, run_id: str, attempt: int) -> bool:
+    record, seen = _look(store, run_id)
+    return seen.state in TERMINAL or int(record["attempt"]) != attempt
 
 
 def _check_resumable(run_id: str, seen: Observation) -> None:
