@@ -176,6 +176,8 @@ class ResidentBatch:
 
     pairs: LatentPairs
     index: Tensor
+    chosen: Tensor
+    """Items (B, M) of these pairs."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -185,13 +187,11 @@ class ResidentBatch:
     @property
     def latents(self) -> Mapping[str, Tensor]:
         """All of them, by modality (B, D)."""
-        places = torch.arange(len(self.index), device=self.index.device)
-        return {name: self.rows(name, places) for name in self.pairs.names}
+        return {name: self.pairs.items(name, self.chosen[:, column]) for column, name in enumerate(self.names)}
 
     def rows(self, name: str, places: Tensor) -> Tensor:
         """The latents (R, D) of the pairs at ``places`` (R,) of the batch."""
-        column = self.pairs.pairs[:, self.pairs.names.index(name)]
-        return self.pairs.items(name, column.index_select(0, self.index.index_select(0, places)))
+        return self.pairs.items(name, self.chosen[:, self.names.index(name)].index_select(0, places))
 
 
 AnyLatentBatch = LatentBatch | ResidentBatch
@@ -226,6 +226,6 @@ class ResidentReader:
         return torch.randperm(len(self.pairs), generator=torch.Generator().manual_seed(seed))
 
     def read(self, order: Tensor, *, size: int) -> Iterator[ResidentBatch]:
-        """No work but cutting the order."""
+        """No work but looking up which items are asked for."""
         for index in order.to(self.pairs.pairs.device).split(size):
-            yield ResidentBatch(self.pairs, index)
+            yield ResidentBatch(self.pairs, index, self.pairs.pairs.index_select(0, index))
