@@ -46,12 +46,8 @@ class Options(OptionsBase):
     """Seed of answers, places and noise."""
 
 
-import hashlib
-
 import numpy as np
 from numpy.typing import NDArray
-
-from mmfuse.architecture import canonical_json
 
 _SPLITS = ("train", "val", "test")
 _VERSION = 1
@@ -68,17 +64,9 @@ _MARKS = np.array(
 
 def load(root: Path, options: Options, *, progress: Progress = silent) -> Splits:
     """The toy data; nothing is read from or written to ``root``."""
-    from mmfuse.batch import Splits
+    from mmfuse.data.in_memory import made_splits
 
-    recipe = {"dataset": "toy", "version": _VERSION, **options.model_dump(mode="json")}
-    return Splits(
-        task=TASK,
-        train=_split(options, "train"),
-        val=_split(options, "val"),
-        open_test=lambda: _split(options, "test"),
-        fingerprint=hashlib.sha256(canonical_json(recipe).encode()).hexdigest()[:16],
-        provenance=recipe,
-    )
+    return made_splits(TASK, options, _split, version=_VERSION)
 
 
 def prepare(root: Path, *, progress: Progress = silent) -> Path:
