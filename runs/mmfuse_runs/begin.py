@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mmfuse.registry import SEARCHES
 from mmfuse_runs import launch
 from mmfuse_runs.slots import visible_gpus
-from mmfuse_runs.specs import Spec, subject_of
+from mmfuse_runs.specs import USUAL_PRESETS, Spec, subject_of
 
 if TYPE_CHECKING:
     from mmfuse_runs.store import RunStore
@@ -43,5 +43,6 @@ def begin(
 
 def usual_preset(search: str, device: str) -> str | None:
     """``paper`` where the run will have a GPU, else ``small``; None for a search that has no such preset."""
-    usual = "paper" if device != "cpu" and visible_gpus() else "small"
+    published, small = USUAL_PRESETS
+    usual = published if device != "cpu" and visible_gpus() else small
     return usual if usual in getattr(SEARCHES.declaration(search), "PRESETS", {}) else None

@@ -17,6 +17,9 @@ from mmfuse_runs.declared import options_model
 
 Spec: TypeAlias = SearchSpec | TrainSpec | EvalSpec | ExtractSpec
 
+USUAL_PRESETS = ("paper", "small")
+"""Taken without `--preset` by searches that have them: the first where there is a GPU, else the second."""
+
 
 def subject_of(spec: Spec) -> str:
     """The search, model family, encoder or, for a measurement, the split: the second part of a run's id."""
@@ -94,10 +97,11 @@ def _extraction_settings(spec: ExtractSpec) -> list[str]:
 def _search_settings(spec: SearchSpec) -> tuple[str | None, list[str]]:
     """Preset and settings that give the spec again, as few as possible.
 
-    A preset is always named: which one is taken without `--preset` depends on the machine.
+    A preset is always named where the one that is taken without `--preset` depends on the machine.
     """
     presets = getattr(SEARCHES.declaration(spec.search), "PRESETS", {})
-    candidates = [_settings_beside(spec, name, presets[name]) for name in presets] or [_settings_beside(spec, None, {})]
+    candidates = [] if any(name in presets for name in USUAL_PRESETS) else [_settings_beside(spec, None, {})]
+    candidates += [_settings_beside(spec, name, presets[name]) for name in presets]
     exact = [(name, changes) for name, changes, same in candidates if same]
     if not exact:
         raise BadSpec("the settings of this search cannot be spelled as a command", "mmfuse runs rerun RUN")

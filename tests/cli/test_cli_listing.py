@@ -12,6 +12,9 @@ from subprocess import PIPE
 
 import pytest
 
+from mmfuse.spec import resolve_search
+from mmfuse_runs.specs import command_of
+
 
 def test_an_empty_store_says_so_on_stderr_and_lists_nothing(mmfuse):
     result = mmfuse("runs", "ls")
@@ -183,6 +186,40 @@ def test_show_ranks_trials_within_each_stage(mmfuse, make_run, make_trial):
     assert [line.split()[0] for line in table[:4]] == ["1", "0", "2", "3"]
     assert "wave" in table[0]
     assert "failed" in table[2]
+
+
+def test_show_of_many_trials_keeps_to_the_best_of_each_stage_unless_asked(mmfuse, make_run, make_trial):
+    trials = [make_trial(number, number / 100, stage=f"level {number % 2}") for number in range(50)]
+    run_id = make_run("finished", trials=trials)
+
+    brief = mmfuse("runs", "show", run_id).stdout
+    whole = mmfuse("runs", "show", run_id, "--trials", "50").stdout
+
+    assert len([line for line in brief.splitlines() if "level" in line]) == 6
+    assert f"the best 3 of each stage; all 50: mmfuse runs show {run_id} --trials 50" in brief
+    assert len([line for line in whole.splitlines() if "level" in line]) == 50
+
+
+def test_show_lists_what_the_search_had_to_beat(mmfuse, make_run, store):
+    run_id = make_run("finished")
+    row = {"name": "search", "chain": "2+4 relu", "trainings": 7, "score": 0.94, "held_out": 0.93, "held_out_std": 0.01}
+    late = row | {"name": "late fusion", "trainings": 1, "score": None, "held_out": None, "held_out_std": None}
+    facts = {"rows": [row, late], "not_trained": [{"preset": "exhaustive-2", "trainings": 930}]}
+    note = {"v": 1, "ev": "note", "t": 0.0, "attempt": 1, "message": "standings", "facts": facts}
+    (store.folder(run_id).path / "events.jsonl").write_text(json.dumps(note) + "\n")
+
+    shown = mmfuse("runs", "show", run_id).stdout
+
+    assert "search       0.9300 ± 0.0100       0.9400        7  2+4 relu" in shown
+    assert "late fusion                -            -        1  2+4 relu" in shown
+    assert "not trained: --preset exhaustive-2 (930 trainings)" in shown
+    assert json.loads(mmfuse("runs", "show", run_id, "--json").stdout)["standings"] == facts
+
+
+def test_a_search_without_usual_preset_is_repeated_without_naming_one():
+    spec = resolve_search("mfas", "avmnist")
+
+    assert command_of(spec) == "mmfuse search mfas --dataset avmnist"
 
 
 def test_show_of_a_stopped_run_names_the_resume_command(mmfuse, make_run):

@@ -17,6 +17,7 @@ from mmfuse_cli.outcome import RESULT_COLUMNS, result_rows
 from mmfuse_cli.parameters import Home, Json, Picture, Plots, Run
 from mmfuse_cli.plots import show_plots
 from mmfuse_cli.render import STATE_COLOURS, out, out_json, out_painted, width
+from mmfuse_cli.standings import show_standings, standings_of
 from mmfuse_cli.table import Column, draw
 from mmfuse_runs.records import architecture_label
 from mmfuse_runs.states import RESUMABLE
@@ -38,6 +39,9 @@ TRIAL_COLUMNS = (
     Column("reason", "reason", leaves=2),
 )
 
+MANY_TRIALS, FEW = 40, 3
+"""From how many trials on only the best of each stage are shown unless more are asked for, and how many these are."""
+
 
 @examples(
     "mmfuse runs show latest",
@@ -48,7 +52,8 @@ TRIAL_COLUMNS = (
 def show(
     run: Run,
     trials: Annotated[
-        int | None, typer.Option("--trials", help="Show at most this many trials of each stage.", min=0)
+        int | None,
+        typer.Option("--trials", help="Show at most this many trials of each stage.  [default: all, of many 3]", min=0),
     ] = None,
     plot: Plots = None,
     save: Picture = None,
@@ -74,11 +79,21 @@ def show(
     if result:
         out("")
         out_painted(draw(RESULT_COLUMNS, result_rows(folder, result)))
-    shown = ranked_trials(folder.trials(), maximize=record.maximize, limit=trials)
-    if shown:
-        out("")
-        out_painted(draw(TRIAL_COLUMNS, [_trial_row(trial) for trial in shown], width=width()))
+        show_standings(folder)
+    _show_trials(folder.trials(), record, trials)
     _show_commands(record, folder)
+
+
+def _show_trials(trials: Sequence[TrialRecord], record: RunRecord, limit: int | None) -> None:
+    if limit is None and len(trials) > MANY_TRIALS:
+        limit = FEW
+    shown = ranked_trials(trials, maximize=record.maximize, limit=limit)
+    if not shown:
+        return
+    out("")
+    out_painted(draw(TRIAL_COLUMNS, [_trial_row(trial) for trial in shown], width=width()))
+    if len(shown) < len(trials):
+        out(f"the best {limit} of each stage; all {len(trials)}: mmfuse runs show {record.id} --trials {len(trials)}")
 
 
 def ranked_trials(trials: Sequence[TrialRecord], *, maximize: bool, limit: int | None = None) -> list[TrialRecord]:
@@ -177,6 +192,7 @@ def _answer(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
         "spec": _tolerant(folder.spec),
         "launch": _tolerant(folder.launch),
         "state": _tolerant(folder.state),
+        "standings": standings_of(folder),
         "exit": _tolerant(folder.exit),
         "trials": [trial.to_json() for trial in folder.trials()],
         "arrays": arrays_of(result.get("architecture")),
