@@ -99,6 +99,10 @@ def test_numbers_keep_their_meaning_in_few_characters(value, words):
     assert wording.number(value) == words
 
 
+def test_a_spread_of_two_digits_keeps_both_however_small():
+    assert wording.number(0.00264, digits=2) == "0.0026"
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(8, "8s"), (192, "3m12s"), (7500, "2h05m"), (360_000, "4d4h"), (None, "-")]
 )
