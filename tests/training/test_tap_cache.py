@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import h5py
+import numpy as np
 import pytest
 import tap_world as world
 import torch
@@ -25,6 +26,7 @@ from mmfuse.models.assemble import build_model
 from mmfuse.models.lenet import LeNet
 from mmfuse.training.backbones import Backbone, BackboneLibrary, obtain_backbones, weights_hash
 from mmfuse.training.checkpoint import load_checkpoint
+from mmfuse.training.forked import Died, Message, run_forked
 from mmfuse.training.taps import TapTable, cached_taps
 
 CPU = torch.device("cpu")
@@ -157,10 +159,27 @@ def test_a_damaged_backbone_is_trained_again(trained: Path, place: Path) -> None
     path.write_bytes(path.read_bytes()[:500])
 
     assert BackboneLibrary(place / "data").made_by("no such recipe") is None
-    heard = Listener()
+    heard, later = Listener(), Listener()
     obtain(place, choices={"image": BACKBONES["image"]}, reporter=heard)
+    obtain(place, choices={"image": BACKBONES["image"]}, folder=place / "another run", reporter=later)
 
-    assert heard.origins() == ["pretrained"]
+    assert (heard.origins(), later.origins()) == (["pretrained"], ["found again"])
+    assert weights_hash(BackboneLibrary(place / "data").get(key).weights) == key
+
+
+def test_many_processes_can_keep_the_same_backbone_at_once(trained: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(trained / "run" / "image.ckpt")
+    library = BackboneLibrary(tmp_path)
+
+    def keep(_: int, send: Any) -> None:
+        for number in range(20):
+            weights = {name: value + number for name, value in checkpoint.weights.items()}
+            send(library.add(replace(checkpoint, weights=weights), recipe=f"recipe {number}"))
+
+    events = list(run_forked(range(4), keep, workers=4, should_stop=lambda: False))
+
+    assert not [event.reason for event in events if isinstance(event, Died)]
+    assert len([event for event in events if isinstance(event, Message)]) == 80
 
 
 def test_the_hash_changes_with_every_bit_and_nothing_else() -> None:
@@ -271,7 +290,7 @@ def test_other_weights_data_or_backbones_have_other_files(place: Path) -> None:
     assert len(list((place / "data" / "taps").glob("*.h5"))) == 5
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "other shape"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other rows", "other type", "other shape"])
 def test_a_damaged_cache_is_noticed_and_made_anew(place: Path, damage: str) -> None:
     backbones = obtain(place)
     whole = taps(place, backbones)
@@ -284,6 +303,13 @@ def test_a_damaged_cache_is_noticed_and_made_anew(place: Path, damage: str) -> N
             stored = file["train"][0, :4].tobytes()
         content[content.index(stored)] ^= 0xFF
         path.write_bytes(content)
+    elif damage == "other rows":  # as when the address of a block is damaged
+        with h5py.File(path, "r+") as file:
+            file["val"][...] = file["val"][()][::-1]
+    elif damage == "other type":  # h5py answers that with a TypeError
+        with h5py.File(path, "r+") as file:
+            del file["mean"]
+            file["mean"] = np.dtype("f4")
     else:
         smaller = replace(SPLITS, train=SPLITS.train.take(torch.arange(50)))
         taps(place, backbones, smaller)
