@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import h5py
-import numpy as np
 import pytest
 import tap_world as world
 import torch
@@ -290,7 +289,7 @@ def test_other_weights_data_or_backbones_have_other_files(place: Path) -> None:
     assert len(list((place / "data" / "taps").glob("*.h5"))) == 5
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "other rows", "other type", "other shape"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other rows", "other shape"])
 def test_a_damaged_cache_is_noticed_and_made_anew(place: Path, damage: str) -> None:
     backbones = obtain(place)
     whole = taps(place, backbones)
@@ -306,10 +305,6 @@ def test_a_damaged_cache_is_noticed_and_made_anew(place: Path, damage: str) -> N
     elif damage == "other rows":  # as when the address of a block is damaged
         with h5py.File(path, "r+") as file:
             file["val"][...] = file["val"][()][::-1]
-    elif damage == "other type":  # h5py answers that with a TypeError
-        with h5py.File(path, "r+") as file:
-            del file["mean"]
-            file["mean"] = np.dtype("f4")
     else:
         smaller = replace(SPLITS, train=SPLITS.train.take(torch.arange(50)))
         taps(place, backbones, smaller)
