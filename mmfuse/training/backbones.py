@@ -22,7 +22,7 @@ from torch import Tensor
 
 from mmfuse import __version__
 from mmfuse.architecture import Architecture, canonical_json
-from mmfuse.backbones import BackboneChoice
+from mmfuse.backbones import BackboneChoice, tapped_families
 from mmfuse.batch import Splits
 from mmfuse.errors import CheckpointMismatch, DataMissing, MmfuseError, StoreError
 from mmfuse.report import NullReporter, Reporter
@@ -314,6 +314,12 @@ def _recipe(architecture: Architecture, splits: Splits, options: PretrainOptions
 
 
 def _check(checkpoint: Checkpoint, architecture: Architecture, splits: Splits, modality: str) -> None:
+    family = checkpoint.architecture.family
+    if family not in tapped_families():
+        raise CheckpointMismatch(
+            f"the weights for {modality} belong to a model {family}, which declares no taps",
+            f"take weights of {', '.join(tapped_families())}, or of a model with an encoder of {modality}",
+        )
     if checkpoint.architecture != architecture:
         raise CheckpointMismatch(
             f"the weights for {modality} belong to {canonical_json(checkpoint.architecture.to_json())}, "

@@ -18,13 +18,14 @@ import tap_world as world
 import torch
 from tap_world import BACKBONES, PRETRAIN, SPLITS, Listener, stops_after
 
+from mmfuse.architecture import Architecture
 from mmfuse.backbones import BackboneChoice
 from mmfuse.batch import Splits
 from mmfuse.errors import CheckpointMismatch, DataMissing, Diverged, Stopped
 from mmfuse.models.assemble import build_model
 from mmfuse.models.lenet import LeNet
 from mmfuse.training.backbones import Backbone, BackboneLibrary, obtain_backbones, weights_hash
-from mmfuse.training.checkpoint import load_checkpoint
+from mmfuse.training.checkpoint import load_checkpoint, save_checkpoint
 from mmfuse.training.forked import Died, Message, run_forked
 from mmfuse.training.taps import TapTable, cached_taps
 
@@ -143,7 +144,12 @@ def test_weights_that_cannot_be_used_are_refused_with_the_reason(trained: Path, 
     key = obtain(trained)["image"].key
     image = BACKBONES["image"].model_copy(update={"weights": key})
     wider = BackboneChoice(family="lenet_image", params={"channels": 5}, weights=key)
+    fusion = place / "fusion.ckpt"
+    checkpoint = load_checkpoint(trained / "run" / "image.ckpt")
+    save_checkpoint(replace(checkpoint, architecture=Architecture("mfas", {"layers": [[0, 0, 0]]})), fusion)
 
+    with pytest.raises(CheckpointMismatch, match="belong to a model mfas, which declares no taps"):
+        obtain(place, choices={"image": image.model_copy(update={"weights": str(fusion)})})
     with pytest.raises(DataMissing, match="no backbone with weights 0123"):
         obtain(place, choices={"image": image.model_copy(update={"weights": "0123"})})
     with pytest.raises(CheckpointMismatch, match=r'the weights for image belong to .*"channels":2.*"channels":5'):
