@@ -29,7 +29,7 @@ class BackboneChoice(Options):
     params: dict[str, Any] = {}
     """The family's parameters."""
     weights: str | None = None
-    """Content hash of trained weights that the data root holds, or a checkpoint's path; null: found or pretrained."""
+    """A run, a checkpoint's path, or the hash of weights that the data root holds; null: found or pretrained."""
 
     @property
     def architecture(self) -> Architecture:
@@ -57,7 +57,7 @@ def choose_backbones(
     if strangers:
         raise BadSpec(f"a backbone is given for '{strangers[0]}', which is not fused", f"fused are {', '.join(fused)}")
     known = {**dataset_backbones(task), **given}
-    return {name: _aimed(known.get(name) or _lenet(name), name) for name in fused}
+    return {name: _aimed(known.get(name) or _lenet(name, task), name) for name in fused}
 
 
 def dataset_backbones(task: Task) -> dict[str, BackboneChoice]:
@@ -98,7 +98,8 @@ def check_backbone(choice: BackboneChoice, task: Task, modality: str) -> None:
     if reads != modality:
         raise BadSpec(
             f"the backbone {choice.family} of {modality} reads {reads}",
-            f"--set backbones.{modality}.params.modality={modality}",
+            f"--set {_path(modality)}.params.modality={modality} "
+            f"(in a search --set benchmark.{_path(modality)}.params.modality={modality})",
         )
     check = getattr(family, "check", None)
     if check is not None:
@@ -132,11 +133,22 @@ def _aimed(choice: BackboneChoice, modality: str) -> BackboneChoice:
     return choice.model_copy(update={"params": {**choice.params, "modality": modality}})
 
 
-def _lenet(modality: str) -> BackboneChoice:
+_USUAL = {"grid": "lenet_image", "skeleton": "hcn", "video": "inflated_resnet"}
+"""What to propose for a kind of modality; what is no map can be flattened for maxout_text."""
+
+
+def _lenet(modality: str, task: Task) -> BackboneChoice:
     family = f"lenet_{modality}"
     if family not in MODELS.names():
+        usual = _USUAL.get(task.modality(modality).kind, "maxout_text")
         raise BadSpec(
-            f"no backbone is known for modality '{modality}'",
-            f"name one of {', '.join(tapped_families())}, for example --set backbones.{modality}.family=lenet_image",
+            f"no backbone is known for modality '{modality}' of {task.name}",
+            f"name one of {', '.join(tapped_families())}: --set {_path(modality)}.family={usual} "
+            f"(in a search --set benchmark.{_path(modality)}.family={usual})",
         )
     return BackboneChoice(family=family)
+
+
+def _path(modality: str) -> str:
+    """The option that holds a modality's backbone, in the parameters of a model."""
+    return f"backbones.{modality}"

@@ -32,6 +32,9 @@ TASK = Task(
     metric="accuracy",
 )
 
+BACKBONES = {name: {"family": "lenet_image"} for name in ("image", "audio")}
+"""The audio is as small a picture as the image: five blocks, as for spectrograms, would be two too many."""
+
 
 class Options(OptionsBase):
     """How many samples, and what hides the answer in them."""

@@ -12,6 +12,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,15 +22,16 @@ from torch import Tensor
 
 from mmfuse import __version__
 from mmfuse.architecture import Architecture, canonical_json
-from mmfuse.backbones import BackboneChoice
+from mmfuse.backbones import BackboneChoice, tapped_families
 from mmfuse.batch import Splits
-from mmfuse.errors import CheckpointMismatch, DataMissing, MmfuseError
+from mmfuse.errors import CheckpointMismatch, DataMissing, MmfuseError, StoreError
 from mmfuse.report import NullReporter, Reporter
 from mmfuse.spec import FitOptions, PretrainOptions
 from mmfuse.training.checkpoint import Checkpoint, check_data, load_checkpoint, save_checkpoint
 from mmfuse.training.encoder_of import encoder_of
 from mmfuse.training.fit import fit
 from mmfuse.training.forked import Died, Message, Send, run_forked
+from mmfuse.training.partial import partial_path
 from mmfuse.training.seeding import derive_seed
 
 
@@ -55,14 +57,10 @@ class BackboneLibrary:
             StoreError: when the data root cannot be written.
         """
         key = weights_hash(checkpoint.weights)
-        if not self._path(key).exists():
+        if not self._holds(key):
             save_checkpoint(replace(checkpoint, training=None), self._path(key))
         if recipe is not None:
-            path = self._recipe_path(recipe)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text(json.dumps({"format": 1, "weights": key}))
-            temporary.replace(path)
+            self._note(recipe, key)
         return key
 
     def get(self, key: str) -> Checkpoint:
@@ -86,6 +84,26 @@ class BackboneLibrary:
             return self.get(json.loads(self._recipe_path(recipe).read_text())["weights"])
         except (OSError, ValueError, KeyError, MmfuseError):
             return None
+
+    def _holds(self, key: str) -> bool:
+        """Whether the backbone is there and whole: a damaged one is written again by whoever has its weights."""
+        try:
+            self.get(key)
+        except MmfuseError:
+            return False
+        return True
+
+    def _note(self, recipe: str, key: str) -> None:
+        path = self._recipe_path(recipe)
+        temporary = partial_path(path)  # two searches may finish the same pretraining at the same time
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps({"format": 1, "weights": key}))
+            temporary.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink()
+            raise StoreError(f"cannot write {path}: {error.strerror}", "free some space, then resume") from error
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.ckpt"
@@ -296,6 +314,12 @@ def _recipe(architecture: Architecture, splits: Splits, options: PretrainOptions
 
 
 def _check(checkpoint: Checkpoint, architecture: Architecture, splits: Splits, modality: str) -> None:
+    family = checkpoint.architecture.family
+    if family not in tapped_families():
+        raise CheckpointMismatch(
+            f"the weights for {modality} belong to a model {family}, which declares no taps",
+            f"take weights of {', '.join(tapped_families())}, or of a model with an encoder of {modality}",
+        )
     if checkpoint.architecture != architecture:
         raise CheckpointMismatch(
             f"the weights for {modality} belong to {canonical_json(checkpoint.architecture.to_json())}, "

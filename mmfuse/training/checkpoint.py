@@ -10,6 +10,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from mmfuse.errors import CheckpointMismatch, DataInvalid, DataMissing, StoreErr
 from mmfuse.latents import LatentSplits
 from mmfuse.models.assemble import build_model
 from mmfuse.task import Modality, Task
+from mmfuse.training.partial import partial_path, sweep_partial
 
 FORMAT = 1
 KIND = "mmfuse checkpoint"
@@ -76,9 +78,10 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     Raises:
         StoreError: when the file system refuses; the old file is then untouched.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_partial(path.parent)
         with temporary.open("wb") as file:
             torch.save(_to_plain(checkpoint), file)
             file.flush()
@@ -86,7 +89,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         temporary.replace(path)
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         reason = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
         raise StoreError(f"cannot write the checkpoint {path}: {reason}", "free some space, then resume") from error
 

@@ -15,13 +15,17 @@ answered. So a search that was killed starts its unanswered list from the same w
 from __future__ import annotations
 
 import os
+import pickle
+import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from mmfuse.errors import DataInvalid, StoreError
 from mmfuse.models.mfas import Params
 from mmfuse.models.tap_layout import TapLayout
 
@@ -42,10 +46,10 @@ class SharedWeights:
         """Go back to what the lists before trial ``first`` left.
 
         Raises:
-            OSError, RuntimeError: when the file that holds it is damaged.
+            DataInvalid: when the file that holds it is damaged.
         """
         numbers = [int(path.stem) for path in self.folder.glob("*.pt") if int(path.stem) < first]
-        self._layers = torch.load(self._path(max(numbers)), weights_only=True) if numbers else {}
+        self._layers = _loaded(self._path(max(numbers))) if numbers else {}
 
     def first_weights(self, params: Params, *, strategy: str) -> dict[str, Tensor]:
         """What a candidate starts from, as part of the state of its `FusionChain`."""
@@ -63,14 +67,27 @@ class SharedWeights:
             self._layers[self._key(params, level, strategy)] = layer
 
     def keep(self, last: int) -> None:
-        """Write down what the list that ends with trial ``last`` left; a kill leaves the whole file or none."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._path(last).with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            torch.save(self._layers, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path(last))
+        """Write down what the list that ends with trial ``last`` left; a kill leaves the whole file or none.
+
+        Raises:
+            StoreError: when the file system refuses.
+        """
+        path = self._path(last)
+        temporary = path.with_suffix(".tmp")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                torch.save(self._layers, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
+            with suppress(OSError):
+                temporary.unlink()
+            reason = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
+            raise StoreError(
+                f"cannot write the shared weights {path}: {reason}", "free some space, then resume"
+            ) from error
 
     def _key(self, params: Params, level: int, strategy: str) -> str:
         row = params.layers[level]
@@ -82,3 +99,18 @@ class SharedWeights:
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number}.pt"
+
+
+def _loaded(path: Path) -> dict[str, dict[str, Tensor]]:
+    try:
+        # torch does not look at the checksums that it writes.
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile
+        layers: dict[str, dict[str, Tensor]] = torch.load(path, weights_only=True)
+    except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError, KeyError, OSError) as error:
+        raise DataInvalid(
+            f"{path}, the weights that earlier candidates of this search share with later ones, is damaged",
+            "start the search anew; backbones and taps are found again",
+        ) from error
+    return layers

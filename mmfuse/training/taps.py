@@ -3,7 +3,7 @@
 A file below the data root, ``taps/<dataset>-<key>.h5``, where the key stands for the backbones' weights, the data's
 fingerprint, the list of taps and the type of the numbers. Rows are in stored order, as the backbones gave them in
 evaluation mode and standardised by each feature's mean and deviation over the training rows, which lie beside them. A
-file appears whole or not at all and carries checksums; one that is damaged is made anew, and what a killed process
+file appears whole or not at all and carries a digest; one that is damaged is made anew, and what a killed process
 left behind is swept up. The test split is never read.
 
 Memory is bounded by the rows themselves: a cached table is read in place; while one is made it is held once in 32
@@ -19,11 +19,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import platform
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,12 +44,15 @@ from mmfuse.task import Task
 from mmfuse.training.backbones import Backbone
 from mmfuse.training.batched import TapRows
 from mmfuse.training.forked import Died, Message, Send, run_forked
+from mmfuse.training.partial import partial_path, sweep_partial
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 BATCH = 128
 ROWS = 8 * BATCH  # that are one process's work, and standardised at a time
+USER_BLOCK = 512
+"""Bytes before HDF5's own, for a digest of those: with damaged tables HDF5 reads other rows, or never ends."""
 
 TapType = Literal["float32", "float16"]
 
@@ -226,10 +228,15 @@ def _read(path: Path, layout: TapLayout, splits: Splits, dtype: TapType) -> Arra
     if not path.is_file():
         return None
     try:
+        with path.open("rb") as content:
+            whole = content.read(hashlib.sha256().digest_size) == _digest(content)
+        if not whole:
+            logger.warning("the tap cache %s is damaged and made anew", path)
+            return None
         with h5py.File(path, "r") as file:
             arrays: Arrays = {name: file[name][()] for name in shapes}
     except (OSError, KeyError) as error:
-        logger.warning("the tap cache %s is damaged (%s) and made anew", path, error)
+        logger.warning("the tap cache %s cannot be read (%s) and is made anew", path, error)
         return None
     if {name: array.shape for name, array in arrays.items()} != shapes or arrays["train"].dtype != dtype:
         logger.warning("the tap cache %s has other shapes than wanted and is made anew", path)
@@ -238,14 +245,18 @@ def _read(path: Path, layout: TapLayout, splits: Splits, dtype: TapType) -> Arra
 
 
 def _write(path: Path, arrays: Arrays) -> None:
-    temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.partial")
+    temporary = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path.parent)
-        with h5py.File(temporary, "w") as file:
+        sweep_partial(path.parent)
+        with h5py.File(temporary, "w", userblock_size=USER_BLOCK) as file:
             for name, array in arrays.items():
-                file.create_dataset(name, data=array, chunks=True, fletcher32=True)
+                file.create_dataset(name, data=array)
         with temporary.open("rb+") as written:
+            digest = _digest(written)
+            written.seek(0)
+            written.write(digest)
+            written.flush()
             os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:  # a cache: the search goes on without it
@@ -255,20 +266,7 @@ def _write(path: Path, arrays: Arrays) -> None:
             temporary.unlink()
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what processes of this machine that are no more were writing."""
-    for path in folder.glob(f".*.h5.{platform.node()}.*.partial"):
-        owner = re.search(r"\.(\d+)\.partial$", path.name)
-        if owner is not None and not _lives(int(owner[1])):
-            logger.info("removing %s, whose process %s is gone", path, owner[1])
-            path.unlink(missing_ok=True)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        pass
-    return True
+def _digest(file: BufferedReader | BufferedRandom) -> bytes:
+    """Of everything behind the first `USER_BLOCK` bytes, at whose beginning it stands itself."""
+    file.seek(USER_BLOCK)
+    return hashlib.file_digest(file, "sha256").digest()

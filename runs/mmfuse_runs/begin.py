@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mmfuse.registry import SEARCHES
 from mmfuse_runs import launch
+from mmfuse_runs.origin import with_weights_of_runs
 from mmfuse_runs.slots import visible_gpus
 from mmfuse_runs.specs import USUAL_PRESETS, Spec, subject_of
 
@@ -27,8 +28,10 @@ def begin(
     """Put a run of ``spec`` into the store and start its supervisor; the run's id.
 
     Raises:
+        UnknownName, DataMissing: the weights of a backbone are to come from a run that does not exist or has none.
         StoreError: the home cannot be written, or no process can be made.
     """
+    spec = with_weights_of_runs(store, spec)
     folder = store.create(
         spec.model_dump(mode="json"),
         kind=spec.kind,

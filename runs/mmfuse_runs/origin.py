@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmfuse.architecture import Architecture
 from mmfuse.errors import BadSpec, DataMissing, UnknownName
 from mmfuse.options import parse_assignments
-from mmfuse.spec import EvalSpec, TrainSpec, resolve_data, resolve_train, spec_from_json
+from mmfuse.spec import EvalSpec, SearchSpec, TrainSpec, resolve_data, resolve_train, spec_from_json
 from mmfuse_runs.specs import Spec, data_and_fit
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def resolve_found(
     """The spec that trains what ``source`` (``RUN`` or ``RUN:TRIAL``) found.
 
     Training options are those of the source, and so are the dataset's where it is the same one; ``settings`` go last.
+    Weights of backbones that the source trained or was given stay behind where the data become other data.
 
     Raises:
         UnknownName: no such run or trial.
@@ -35,15 +37,37 @@ def resolve_found(
     inherited = data_and_fit(origin)
     if dataset not in (None, origin.dataset):
         inherited = [setting for setting in inherited if not setting.startswith("data.")]
-    return resolve_train(
-        architecture.family,
-        dataset or origin.dataset,
-        params={**architecture.params, **_full_training(folder)},
-        settings=[*inherited, *settings],
-        seed=seed,
-        test=test,
-        source=f"{folder.id}:{number}" if number else folder.id,
-    )
+
+    def resolved(params: Mapping[str, Any]) -> TrainSpec:
+        return resolve_train(
+            architecture.family,
+            dataset or origin.dataset,
+            params=params,
+            settings=[*inherited, *settings],
+            seed=seed,
+            test=test,
+            source=f"{folder.id}:{number}" if number else folder.id,
+        )
+
+    params = {**architecture.params, **_full_training(folder)}
+    spec = resolved(params)
+    same = (spec.dataset, spec.data) == (origin.dataset, origin.data)
+    return spec if same else resolved(_without_weights(params))
+
+
+def with_weights_of_runs(store: RunStore, spec: Spec) -> Spec:
+    """``spec`` with the path of a run's best checkpoint where a backbone's weights name that run.
+
+    Raises:
+        UnknownName, DataMissing: no such run, or it has no checkpoint.
+    """
+    if isinstance(spec, TrainSpec) and "backbones" in spec.params:
+        return spec.model_copy(update={"params": spec.params | _with_paths(store, spec.params["backbones"])})
+    if isinstance(spec, SearchSpec) and "backbones" in spec.options.get("benchmark", {}):
+        benchmark = spec.options["benchmark"]
+        found = benchmark | _with_paths(store, benchmark["backbones"])
+        return spec.model_copy(update={"options": spec.options | {"benchmark": found}})
+    return spec
 
 
 def resolve_checkpoint(
@@ -86,7 +110,8 @@ def resolve_checkpoint(
 def _trial_architecture(folder: RunFolder, number: str) -> Architecture:
     trials = {str(trial.number): trial for trial in folder.trials()}
     if number not in trials:
-        known = f"it has trials {', '.join(trials)}" if trials else "it has no trials"
+        numbers = ", ".join(trials) if len(trials) <= _LISTED else f"{min(trials, key=int)} to {max(trials, key=int)}"
+        known = f"it has trials {numbers}" if trials else "it has no trials"
         raise UnknownName(f"run {folder.id} has no trial {number}", known)
     return trials[number].architecture
 
@@ -95,6 +120,29 @@ def _full_training(folder: RunFolder) -> dict[str, Any]:
     """What the run, a search over backbone taps, changes in its candidates before it trains one in full."""
     changes: dict[str, Any] = ((folder.exit() or {}).get("result") or {}).get("full_training") or {}
     return changes
+
+
+def _without_weights(params: Mapping[str, Any]) -> dict[str, Any]:
+    """``params`` with backbones, if they have any, that are to be found again or pretrained."""
+    backbones: Mapping[str, Mapping[str, Any]] = params.get("backbones", {})
+    untrained = {name: {**choice, "weights": None} for name, choice in backbones.items()}
+    return {**params, **({"backbones": untrained} if untrained else {})}
+
+
+_LISTED = 20
+_HASH = re.compile(r"[0-9a-f]{16}")
+
+
+def _with_paths(store: RunStore, backbones: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {"backbones": {name: {**choice, **_path_of(store, choice)} for name, choice in backbones.items()}}
+
+
+def _path_of(store: RunStore, choice: Mapping[str, Any]) -> dict[str, str]:
+    """The path to take the weights from, if a run is what names them and not a hash or a path."""
+    weights = choice.get("weights")
+    if weights is None or _HASH.fullmatch(weights) or Path(weights).expanduser().is_file():
+        return {}
+    return {"weights": str(_best_checkpoint(_named_folder(store, weights)).resolve())}
 
 
 def _found_architecture(folder: RunFolder) -> Architecture:

@@ -82,3 +82,50 @@ def test_what_a_fusion_search_found_is_retrained_as_the_search_would_have(mmfuse
     params = spec_of(store, launcher.started[0][0])["params"]
     assert (params["layers"], params["width"], params["dropout"]) == (FUSION["layers"], 256, 0.4)
     assert params["backbones"]["image"]["weights"] == "0123456789abcdef"
+
+
+def test_on_other_data_a_found_fusion_leaves_its_backbones_weights_behind(mmfuse, make_run, launcher, store):
+    backbone = {"family": "lenet_image", "params": {"channels": 5, "modality": "image"}, "weights": "0123456789abcdef"}
+    result = {"architecture": FOUND, "full_training": {"backbones": {"image": backbone}}}
+    run = make_run("finished", result=result)
+
+    mmfuse("train", "--from", run, "--set", "data.source=stand-in", "--set", "data.stand_in_seed=7")
+
+    (chosen,) = spec_of(store, launcher.started[0][0])["params"]["backbones"].values()
+    assert (chosen["params"]["channels"], chosen["weights"]) == (5, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["search", "mfas"], ["options", "benchmark", "backbones", "image"]),
+        (["train", "mfas"], ["params", "backbones", "image"]),
+    ],
+)
+def test_the_weights_of_a_backbone_can_be_those_of_a_run(mmfuse, make_run, launcher, store, words, place):
+    run = make_run("finished", name="eyes")
+    best = store.folder(run).path / "checkpoints" / "best.ckpt"
+    best.parent.mkdir(exist_ok=True)
+    best.write_bytes(b"weights")
+    key = ".".join([*place[1:], ""])
+    settings = ["--set", f"{key}family=lenet_image", "--set", f"{key}weights=eyes"]
+
+    mmfuse(*words, "--dataset", "avmnist", *settings)
+
+    spec = spec_of(store, launcher.started[0][0])
+    for name in place:
+        spec = spec[name]
+    assert spec["weights"] == str(best.resolve())
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [("nobody", "no run named 'nobody'"), ("gone/best.ckpt", "there is no checkpoint file gone/best.ckpt")],
+)
+def test_weights_of_nobody_are_told_before_anything_starts(mmfuse, launcher, weights, told):
+    settings = ["--set", "backbones.image.family=lenet_image", "--set", f"backbones.image.weights={weights}"]
+
+    result = mmfuse("train", "mfas", "--dataset", "avmnist", *settings)
+
+    assert (result.exit_code, launcher.started) == (2, [])
+    assert told in " ".join(result.stderr.split())

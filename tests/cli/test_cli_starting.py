@@ -209,6 +209,12 @@ def test_train_from_a_trial_that_is_not_there_lists_those_that_are(mmfuse, make_
     assert "it has trials 0" in result.stderr
 
 
+def test_many_trials_are_told_by_the_first_and_the_last(mmfuse, make_run, make_trial, launcher):
+    origin = make_run("stopped", trials=[make_trial(number, 0.4) for number in range(40)])
+
+    assert "it has trials 0 to 39" in mmfuse("train", "--from", f"{origin}:99").stderr
+
+
 def test_train_from_a_run_that_found_nothing_says_so(mmfuse, make_run, launcher):
     origin = make_run("stopped")
 

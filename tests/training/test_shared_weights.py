@@ -12,7 +12,7 @@ import pytest
 import torch
 from tap_world import bench, stops_after, trials
 
-from mmfuse.errors import Stopped
+from mmfuse.errors import DataInvalid, Stopped, StoreError
 from mmfuse.models.mfas import Params
 from mmfuse.models.tap_layout import TapLayout
 from mmfuse.report import TrialRecord
@@ -153,3 +153,18 @@ def _with(asked: list[Trial], changes: dict[str, Any]) -> list[Trial]:
         replace(trial, architecture=replace(trial.architecture, params={**trial.architecture.params, **changes}))
         for trial in asked
     ]
+
+
+def test_shared_weights_that_are_damaged_or_cannot_be_kept_are_told_in_a_sentence(tmp_path: Path) -> None:
+    shared = SharedWeights("taps", folder=tmp_path / "shared", layout=LAYOUT)
+    shared.keep(3)
+    path = tmp_path / "shared" / "3.pt"
+    content = path.read_bytes()
+
+    for damaged in (content[:100], content.replace(b"PK", b"KP"), b""):
+        path.write_bytes(damaged)
+        with pytest.raises(DataInvalid, match=r"3\.pt, the weights that earlier candidates .* is damaged"):
+            shared.recall(4)
+    (tmp_path / "file").write_text("where the folder should be")
+    with pytest.raises(StoreError, match="cannot write the shared weights"):
+        SharedWeights("taps", folder=tmp_path / "file", layout=LAYOUT).keep(3)

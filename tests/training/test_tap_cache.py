@@ -18,13 +18,15 @@ import tap_world as world
 import torch
 from tap_world import BACKBONES, PRETRAIN, SPLITS, Listener, stops_after
 
+from mmfuse.architecture import Architecture
 from mmfuse.backbones import BackboneChoice
 from mmfuse.batch import Splits
 from mmfuse.errors import CheckpointMismatch, DataMissing, Diverged, Stopped
 from mmfuse.models.assemble import build_model
 from mmfuse.models.lenet import LeNet
 from mmfuse.training.backbones import Backbone, BackboneLibrary, obtain_backbones, weights_hash
-from mmfuse.training.checkpoint import load_checkpoint
+from mmfuse.training.checkpoint import load_checkpoint, save_checkpoint
+from mmfuse.training.forked import Died, Message, run_forked
 from mmfuse.training.taps import TapTable, cached_taps
 
 CPU = torch.device("cpu")
@@ -142,7 +144,12 @@ def test_weights_that_cannot_be_used_are_refused_with_the_reason(trained: Path, 
     key = obtain(trained)["image"].key
     image = BACKBONES["image"].model_copy(update={"weights": key})
     wider = BackboneChoice(family="lenet_image", params={"channels": 5}, weights=key)
+    fusion = place / "fusion.ckpt"
+    checkpoint = load_checkpoint(trained / "run" / "image.ckpt")
+    save_checkpoint(replace(checkpoint, architecture=Architecture("mfas", {"layers": [[0, 0, 0]]})), fusion)
 
+    with pytest.raises(CheckpointMismatch, match="belong to a model mfas, which declares no taps"):
+        obtain(place, choices={"image": image.model_copy(update={"weights": str(fusion)})})
     with pytest.raises(DataMissing, match="no backbone with weights 0123"):
         obtain(place, choices={"image": image.model_copy(update={"weights": "0123"})})
     with pytest.raises(CheckpointMismatch, match=r'the weights for image belong to .*"channels":2.*"channels":5'):
@@ -157,10 +164,27 @@ def test_a_damaged_backbone_is_trained_again(trained: Path, place: Path) -> None
     path.write_bytes(path.read_bytes()[:500])
 
     assert BackboneLibrary(place / "data").made_by("no such recipe") is None
-    heard = Listener()
+    heard, later = Listener(), Listener()
     obtain(place, choices={"image": BACKBONES["image"]}, reporter=heard)
+    obtain(place, choices={"image": BACKBONES["image"]}, folder=place / "another run", reporter=later)
 
-    assert heard.origins() == ["pretrained"]
+    assert (heard.origins(), later.origins()) == (["pretrained"], ["found again"])
+    assert weights_hash(BackboneLibrary(place / "data").get(key).weights) == key
+
+
+def test_many_processes_can_keep_the_same_backbone_at_once(trained: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(trained / "run" / "image.ckpt")
+    library = BackboneLibrary(tmp_path)
+
+    def keep(_: int, send: Any) -> None:
+        for number in range(20):
+            weights = {name: value + number for name, value in checkpoint.weights.items()}
+            send(library.add(replace(checkpoint, weights=weights), recipe=f"recipe {number}"))
+
+    events = list(run_forked(range(4), keep, workers=4, should_stop=lambda: False))
+
+    assert not [event.reason for event in events if isinstance(event, Died)]
+    assert len([event for event in events if isinstance(event, Message)]) == 80
 
 
 def test_the_hash_changes_with_every_bit_and_nothing_else() -> None:
@@ -271,7 +295,7 @@ def test_other_weights_data_or_backbones_have_other_files(place: Path) -> None:
     assert len(list((place / "data" / "taps").glob("*.h5"))) == 5
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "other shape"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other rows", "other shape"])
 def test_a_damaged_cache_is_noticed_and_made_anew(place: Path, damage: str) -> None:
     backbones = obtain(place)
     whole = taps(place, backbones)
@@ -284,6 +308,9 @@ def test_a_damaged_cache_is_noticed_and_made_anew(place: Path, damage: str) -> N
             stored = file["train"][0, :4].tobytes()
         content[content.index(stored)] ^= 0xFF
         path.write_bytes(content)
+    elif damage == "other rows":  # as when the address of a block is damaged
+        with h5py.File(path, "r+") as file:
+            file["val"][...] = file["val"][()][::-1]
     else:
         smaller = replace(SPLITS, train=SPLITS.train.take(torch.arange(50)))
         taps(place, backbones, smaller)

@@ -72,7 +72,7 @@ def test_a_preset_shows_in_the_values_and_a_value_set_back_is_no_change():
     [
         (Form("search", "mixmas", "toy", NONE, more="space.netwoks=3"), "did you mean"),
         (Form("search", "mixmas", "toy", NONE, settings={"repeats": "0"}), "greater than or equal to 1"),
-        (Form("search", "mfas", "toy", NONE), "at least 16 x 16"),
+        (Form("search", "mfas", "mimic_iii", NONE), "no backbone is known"),
         (Form("search", "mixmas", "toy", NONE, seed="x"), "not a whole number"),
         (Form("search", "mixmas", "toy", NONE, more="a='"), "No closing quotation"),
         (Form("eval", "", "toy", source="nobody"), "nobody"),
