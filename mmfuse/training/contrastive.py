@@ -38,6 +38,9 @@ from mmfuse.training.optimiser import make_adamw
 from mmfuse.training.progress import Position
 from mmfuse.training.seeding import derive_seed, seed_step, seeded
 
+YOUTH = 0.2
+"""Share of a training before whose end a loss like that of guessing is no alarm: untrained adapters do guess."""
+
 
 def fit_contrastive(
     architecture: Architecture,
@@ -98,6 +101,7 @@ def _drive(work: FullTraining, device: torch.device) -> None:
             if clip is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), clip)
             optimiser.step()
+            model.clamp_temperature()
             work.after_step(loss, temperature=model.temperature.detach().clone())
         work.end_epoch()
 
@@ -116,7 +120,7 @@ class Contrastive:
         self.seed = seed
         self.reporter = reporter
         self.latest: Tensor | None = None
-        self.told: set[str] = set()
+        self.alarmed: set[str] = set()
 
     def begin(self, model: nn.Module, device: torch.device, *, rank: int, ranks: int) -> Optimizer:
         """AdamW, a reader of the training pairs, and the validation pairs on ``device``."""
@@ -188,17 +192,25 @@ class Contrastive:
             return self.embed(latents)
 
     def _warn(self, figures: Mapping[str, float]) -> None:
-        """Note what looks wrong, once each."""
+        """Note what began to look wrong, and what does no longer."""
         found = alarms(
             figures,
             temperature=self.model.temperature.item(),
             limits=self.params.temperature_range,
-            loss=float(self.latest) if self.latest is not None else None,
+            loss=float(self.latest) if self.latest is not None and self._settled() else None,
             batch=self.batch_size,
         )
-        for name in found.keys() - self.told:
-            self.reporter.note("collapse alarm", alarm=name, sentence=found[name], epoch=self.position().epoch + 1)
-        self.told |= found.keys()
+        epoch = self.position().epoch + 1
+        for name in sorted(found.keys() - self.alarmed):
+            self.reporter.note("collapse alarm", alarm=name, sentence=found[name], epoch=epoch)
+        for name in sorted(self.alarmed - found.keys()):
+            self.reporter.note("collapse alarm over", alarm=name, epoch=epoch)
+        self.alarmed = set(found)
+
+    def _settled(self) -> bool:
+        """Whether the loss tells anything: it starts above that of guessing, and falls once the step size has risen."""
+        rise = self.options.warmup_steps if self.options.schedule == "warmup" else 0
+        return self.position().step >= max(rise, YOUTH * self.options.epochs * self.steps_per_epoch)
 
 
 class _Epoch:
@@ -212,9 +224,8 @@ class _Epoch:
         method, position = self.method, self.position()
         order = method.reader.order(derive_seed(method.seed, "epoch", position.epoch))
         taken = order[position.batch * method.drawn : method.steps_per_epoch * method.drawn]
-        if len(
-            taken
-        ):  # an epoch that only awaits its validation has nothing left, and would be cut into one empty piece
+        # An epoch that only awaits its validation has nothing left, and would be cut into one empty piece.
+        if len(taken):
             yield from method.reader.read(taken, size=method.drawn)
 
 
