@@ -125,7 +125,8 @@ def test_the_common_space_is_drawn_over_the_steps_or_told_where_it_was_measured_
     once = {"test/uniformity_image": [-3.25], "test/effective_rank_image": [30.0]}
 
     assert "31.5" in drawn(run(metrics=course)) and "of 64: directions" in drawn(run(metrics=course))
-    assert "-3.250" in drawn(run(metrics=once)) and "Modality gap" not in drawn(run(metrics=once))
+    assert "● image -3.000" in drawn(run(metrics=course)) and "● text 31.50" in drawn(run(metrics=course))
+    assert "image -3.250" in drawn(run(metrics=once)) and "Modality gap" not in drawn(run(metrics=once))
 
 
 def test_what_a_journal_should_not_hold_does_not_break_the_panel():

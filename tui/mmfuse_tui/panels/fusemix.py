@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -61,13 +62,13 @@ def blocks_of(run: RunSnapshot) -> tuple[Block, ...]:
     if "train/temperature" in curves:
         blocks.append(Block("Temperature", partial(temperature_lines, run)))
     blocks += [
-        Block(title, partial(course_lines, run, ending, below))
-        for title, ending, below in (
+        Block(title, partial(course_lines, run, figure, below))
+        for title, figure, below in (
             ("Uniformity", "uniformity", "lower is better: embeddings fill the sphere"),
             ("Modality gap", "modality_gap", "distance between the modalities' means; 0 to 2"),
             ("Effective rank", "effective_rank", f"of {_embed(run)}: directions that are used"),
         )
-        if _courses(curves, ending)
+        if _courses(curves, figure)
     ]
     return tuple(blocks)
 
@@ -144,16 +145,16 @@ def temperature_lines(run: RunSnapshot, width: int) -> list[Line]:
     return [*lines, ((f"{words}, {low:g} and {high:g}", "plot--alarm" if at_limit else "plot--label"),)]
 
 
-def course_lines(run: RunSnapshot, ending: str, below: str, width: int) -> list[Line]:
+def course_lines(run: RunSnapshot, figure: str, below: str, width: int) -> list[Line]:
     """A figure of every modality over the steps, or as words where it was measured once; what it means below."""
-    courses = _courses(_curves(run), ending)
+    courses = _courses(_curves(run), figure)
     if all(len(curve.values) < 2 for curve in courses):
         lines: list[Line] = [
             ((f"  {clean(curve.name)} ", "plot--label"), (wording.number(float(curve.values[-1])), "cell--strong"))
             for curve in courses
         ]
     else:
-        lines = chart_lines(ChartData(ending.replace("_", " "), courses, version=_version(courses)), width, 8)
+        lines = chart_lines(ChartData(figure.replace("_", " "), courses, version=_version(courses)), width, 8)
     return [*lines, ((below, "plot--label"),)]
 
 
@@ -181,12 +182,13 @@ def _direction(metric: str, split: str) -> tuple[str, str] | None:
     return None
 
 
-def _courses(curves: Mapping[str, Curve], ending: str) -> tuple[Curve, ...]:
-    """The curves of one figure: those of validation or, in an evaluation, of the split that was measured."""
+def _courses(curves: Mapping[str, Curve], figure: str) -> tuple[Curve, ...]:
+    """The curves of a figure, by modality where there is one of each; of validation, else of the split measured."""
     for split in ("val", "test", "train"):
-        found = tuple(curve for name, curve in curves.items() if name.startswith(f"{split}/{ending}"))
+        start = f"{split}/{figure}"
+        found = {name.removeprefix(start).strip("_"): curve for name, curve in curves.items() if name.startswith(start)}
         if found:
-            return found
+            return tuple(replace(curve, name=name or split) for name, curve in found.items())
     return ()
 
 
