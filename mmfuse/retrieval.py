@@ -33,7 +33,7 @@ def gold_ranks(queries: Tensor, candidates: Tensor, gold: Tensor) -> Tensor:
         Diverged: when an embedding is no number: it would compare as neither better nor worse.
     """
     _check(queries, candidates)
-    gold = torch.unique(gold.long(), dim=0)  # sorted by query, and free of repetitions, which would count as ranks gained
+    gold = torch.unique(gold.long(), dim=0)  # by query; a repetition would count as a rank gained
     bounds = torch.searchsorted(gold[:, 0].contiguous(), torch.arange(len(queries) + 1, device=gold.device)).tolist()
     ranks = [
         _ranks_in(similarity, gold[bounds[start] : bounds[start + len(similarity)]] - gold.new_tensor([start, 0]))

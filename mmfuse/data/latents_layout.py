@@ -133,7 +133,7 @@ def write_layout(path: str, table: PairTable, columns: list[Column]) -> dict[str
 
 
 def finish_layout(path: str, modality: str, *, largest: float) -> None:
-    """Note in a file of which every row is written that it is finished, and their largest magnitude; may be repeated."""
+    """Note in a file whose rows are all written that it is finished, and their largest magnitude; may be repeated."""
     with h5py.File(path, "r+", libver="v108") as file:
         file[f"mod/{modality}/x"].attrs.modify("max_abs", np.float32(largest))
         file.attrs.modify("finished", np.bool_(True))
