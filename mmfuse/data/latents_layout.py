@@ -152,7 +152,8 @@ def right_answers(
 def places_of(file: h5py.File, modality: str) -> dict[str, Place]:
     """Where the arrays of ``modality`` lie, by name; KeyError where one is absent."""
     group = file[f"mod/{modality}"]
-    names = ["x", "done", "unreadable", *(["scale"] if group["x"].dtype == np.int8 else [])]
+    names = ["x", "done", *(["scale"] if group["x"].dtype == np.int8 else [])]
+    names += ["unreadable"] if "unreadable" in group else []
     return {f"{modality}/{name}": _place(group[name]) for name in names}
 
 

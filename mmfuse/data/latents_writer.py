@@ -126,6 +126,8 @@ class LatentWriter:
         if begun.digest != self.table.digest:
             raise DataInvalid(f"{self.partial} was begun from other items or pairs of {begun.name}", remedy)
         held = begun.columns.get(self.column.modality)
+        if held is not None and f"{self.column.modality}/unreadable" not in held.places:
+            raise DataInvalid(f"{self.partial} was begun by an earlier version of mmfuse", remedy)
         if held is None or held.column != self.column:
             was = held.column.encoder.name if held is not None else ", ".join(begun.columns)
             raise DataInvalid(

@@ -265,6 +265,37 @@ def test_items_that_could_not_be_read_are_named_and_marked(tmp_path: Path) -> No
     assert np.flatnonzero(read_unreadable(path, "image")).tolist() == [9]
 
 
+def _as_earlier(path: Path) -> None:
+    """Files had one array of marks: 0 not yet, 1 written, 2 unreadable."""
+    with h5py.File(path, "r+", libver="v108") as file:
+        group = file["mod/image"]
+        marks = group["done"][()].astype(np.uint8) + group["unreadable"][()]
+        del group["done"], group["unreadable"]
+        group["done"] = marks
+
+
+def test_files_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "image.h5"
+    with LatentWriter(path, world.table(), world.column()) as writer:
+        for rows in writer.pending():
+            writer.write(rows.start, world.vectors(rows), unreadable=[2] if rows.start == 7 else [])
+        writer.publish()
+
+    _as_earlier(path)
+
+    assert survey(path).columns["image"].rows == 40
+    assert np.flatnonzero(read_unreadable(path, "image")).tolist() == [9]
+
+
+def test_half_written_files_of_earlier_versions_are_begun_anew(tmp_path: Path) -> None:
+    with LatentWriter(tmp_path / "image.h5", world.table(), world.column()) as writer:
+        writer.write(0, world.vectors(range(7)))
+    _as_earlier(writer.partial)
+
+    with pytest.raises(DataInvalid, match="begun by an earlier version"):
+        writer.__enter__()
+
+
 def test_an_absent_file_is_missing(tmp_path: Path) -> None:
     with pytest.raises(DataMissing, match="no file of latents"):
         survey(tmp_path / "image.h5")
