@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from mmfuse.architecture import Architecture
 from mmfuse.data.latent_readers import choose_mode, open_reader
-from mmfuse.errors import BadSpec, DataInvalid
+from mmfuse.errors import BadSpec
 from mmfuse.latents import AnyLatentBatch, LatentPairs, LatentSplits
 from mmfuse.models.assemble import build_model
 from mmfuse.models.contrastive import dense_groups
@@ -60,8 +60,8 @@ def fit_contrastive(
 
     Raises:
         Stopped, Diverged, CheckpointMismatch, StoreError: as `mmfuse.training.fit.fit_model`.
-        DataInvalid: when latents are damaged, or there are too few pairs to tell apart.
-        BadSpec: when the precision is none that this training knows.
+        DataInvalid: when latents are damaged.
+        BadSpec: when there are too few pairs to tell apart, or the precision is none that this training knows.
     """
     if options.precision == "16-mixed":
         raise BadSpec("FuseMix trains in 32-true or bf16-mixed, not in 16-mixed", "--set fit.precision=bf16-mixed")
@@ -233,13 +233,16 @@ def fitting_batch(count: int, wanted: int, *, drawn: int, label: str) -> int:
     """The batch size ``wanted``, or as many as ``count`` pairs give where ``drawn`` of them make one.
 
     Raises:
-        DataInvalid: when not even two come together: nothing could be told from anything.
+        BadSpec: when not even two come together: nothing could be told from anything.
     """
     most = count // drawn
     if most < 2:
-        raise DataInvalid(
-            f"{label} has {count} training pairs, and contrasting takes at least {2 * drawn}",
-            "extract more pairs" if count < 2 else "add pairs, or take --set blend=permutation",
+        pairs = "pair" if count == 1 else "pairs"
+        raise BadSpec(
+            f"{label} has {count} training {pairs}, and contrasting takes at least {2 * drawn}",
+            "take a larger data.fraction, or extract more pairs"
+            if count < 2
+            else "take a larger data.fraction, add pairs, or take --set blend=permutation",
         )
     return min(wanted, most)
 
