@@ -27,14 +27,13 @@ BLOCK = 16_000_000
 def gold_ranks(queries: Tensor, candidates: Tensor, gold: Tensor) -> Tensor:
     """Rank, from 1, of the best right answer to each of the Q queries (Q, D) among C candidates (C, D): (Q,).
 
-    ``gold`` (G, 2) holds queries and their right answers, every query at least once.
+    ``gold`` (G, 2) holds queries and their right answers, every query at least once; repetitions count once.
 
     Raises:
         Diverged: when an embedding is no number: it would compare as neither better nor worse.
     """
     _check(queries, candidates)
-    gold = gold.long()
-    gold = gold[gold[:, 0].argsort(stable=True)]
+    gold = torch.unique(gold.long(), dim=0)  # by query; a repetition would count as a rank gained
     bounds = torch.searchsorted(gold[:, 0].contiguous(), torch.arange(len(queries) + 1, device=gold.device)).tolist()
     ranks = [
         _ranks_in(similarity, gold[bounds[start] : bounds[start + len(similarity)]] - gold.new_tensor([start, 0]))

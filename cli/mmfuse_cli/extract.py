@@ -80,10 +80,11 @@ def extract(
     The run can be stopped, killed and resumed; the file is the same in the end. Items that cannot be read are skipped,
     counted and named.
     """
-    from mmfuse.encoding import resolve_extract
+    from mmfuse.encoding import modalities_of, resolve_extract
     from mmfuse_cli.starting import Label, Manner, Placement, start_and_follow
 
     store = open_store(home)
+    modalities_of(source)  # an unknown source is told before an encoder that nothing can be looked up for
     spec = resolve_extract(
         source,
         modality,

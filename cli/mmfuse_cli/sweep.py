@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @examples(
     "mmfuse sweep m2_mixer --dataset avmnist --over fit.learning_rate=1e-3,3e-3 --seeds 0,1,2",
     "mmfuse sweep m2_mixer --dataset avmnist --over dropout=0,0.1 --over fusion=concat,max --dry-run",
+    "mmfuse sweep fusemix --dataset coco_latents --over fraction=0.1,0.3,1",
     "mmfuse sweep mixmas --search --dataset avmnist --seeds 0,1,2,3,4",
 )
 def sweep(
@@ -36,7 +37,8 @@ def sweep(
         list[str] | None,
         typer.Option(
             "--over",
-            help="A setting and its values, KEY=V1,V2,...; may be repeated: all combinations are run.",
+            help="A setting and its values, KEY=V1,V2,...; may be repeated: all combinations are run."
+            " Without data. or fit. in front it is looked for there, too.",
             metavar="KEY=V1,V2",
         ),
     ] = None,
@@ -62,7 +64,8 @@ def sweep(
     from mmfuse_runs.specs import command_of
 
     specs: list[tuple[str, Spec]] = []
-    for chosen, seed in itertools.product(combinations(over or ()), _seeds(seeds)):
+    axes = [with_prefix(word, subject, dataset, search=search) for word in over or ()]
+    for chosen, seed in itertools.product(combinations(axes), _seeds(seeds)):
         words = [*(settings or ()), *chosen]
         if search:
             found = resolve_search(subject, dataset, preset=preset, settings=words, seed=seed, test=test)
@@ -85,6 +88,24 @@ def sweep(
         return
     out("\n".join(started))
     say(f"{len(started)} runs; compare them with: mmfuse runs compare tag:{tag}")
+
+
+def with_prefix(word: str, subject: str, dataset: str, *, search: bool) -> str:
+    """``KEY=V1,V2`` with ``data.`` or ``fit.`` before a key that only the dataset or training knows.
+
+    Raises:
+        UnknownName: for a model, search or dataset that does not exist.
+    """
+    from mmfuse.registry import DATASETS, MODELS, SEARCHES
+    from mmfuse.spec import FitOptions
+
+    key = word.partition("=")[0].strip()
+    own = SEARCHES.declaration(subject).Options if search else MODELS.declaration(subject).Params
+    if key not in own.model_fields:
+        for prefix, model in (("data", DATASETS.declaration(dataset).Options), ("fit", FitOptions)):
+            if key in model.model_fields:
+                return f"{prefix}.{word.strip()}"
+    return word
 
 
 def combinations(over: Sequence[str]) -> list[tuple[str, ...]]:

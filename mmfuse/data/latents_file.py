@@ -13,9 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmfuse.data.latents_layout import (
-    PENDING,
     SCHEMA,
-    UNREADABLE,
     Column,
     EncoderIdentity,
     Place,
@@ -109,7 +107,10 @@ def read_pairs(path: Path) -> PairTable:
 def read_unreadable(path: Path, modality: str) -> NDArray[np.bool_]:
     """Which items (N,) of the file could not be read when it was extracted."""
     with h5py.File(path, "r") as file:
-        return np.asarray(file[f"mod/{modality}/done"][()] == UNREADABLE, dtype=np.bool_)
+        group = file[f"mod/{modality}"]
+        if "unreadable" not in group:  # files of earlier versions: a 2 among the marks
+            return np.asarray(group["done"][()] == 2, dtype=np.bool_)
+        return np.asarray(group["unreadable"][()], dtype=np.bool_)
 
 
 def map_rows(path: Path, stored: StoredColumn) -> tuple[NDArray[Any], NDArray[np.float16] | None]:
@@ -205,9 +206,9 @@ def _column(file: h5py.File, path: Path, modality: str, items: int, *, finished:
     if outside:
         raise DataInvalid(f"{path} is truncated: {outside[0]} does not lie in it whole", _AGAIN)
     done = group["done"][()]
-    if finished and (done == PENDING).any():
+    if finished and not done.all():
         raise DataInvalid(
-            f"{path} holds {int((done != PENDING).sum()):,} of {len(done):,} items of {modality}",
+            f"{path} holds {int(np.count_nonzero(done)):,} of {len(done):,} items of {modality}",
             "resume its extraction",
         )
     identity = EncoderIdentity.from_json(group.attrs["encoder"])

@@ -19,8 +19,8 @@ from mmfuse.options import parse_options
 from mmfuse.registry import DATASETS
 from mmfuse.task import Task
 
-VERSION = 1
-"""Of how encoders are trained; raised when equal recipes give other latents than before."""
+VERSION = 2
+"""Of how encoders are trained and latents kept; raised when equal recipes give other files than before."""
 
 
 def ensure(

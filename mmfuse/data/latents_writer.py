@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmfuse.data.latents_file import survey
-from mmfuse.data.latents_layout import LARGEST, UNREADABLE, WRITTEN, Column, quantise, write_layout
+from mmfuse.data.latents_file import blocks_of, map_rows, survey
+from mmfuse.data.latents_layout import LARGEST, Column, finish_layout, quantise, restore, write_layout
 from mmfuse.data.latents_pairs import PairTable
 from mmfuse.errors import DataInvalid, DataMissing, MmfuseError, RunBusy
 
@@ -67,7 +67,7 @@ class LatentWriter:
 
     def pending(self) -> list[range]:
         """The batches of item numbers that still have to be written, in order; a half-written one counts as whole."""
-        size, done = self.column.rows_per_batch, self._done()
+        size, done = self.column.rows_per_batch, self._marks("done")
         starts = range(0, len(self.ids), size)
         return [range(start, min(start + size, len(done))) for start in starts if not done[start : start + size].all()]
 
@@ -77,15 +77,16 @@ class LatentWriter:
         Raises:
             DataInvalid: for vectors that are not finite or too large for their type, naming the item.
         """
-        marks = np.full(len(rows), WRITTEN, dtype=np.uint8)
-        marks[list(unreadable)] = UNREADABLE
-        rows = np.where((marks == UNREADABLE)[:, None], np.float32(0), rows)
+        unread = np.zeros(len(rows), dtype=np.bool_)
+        unread[list(unreadable)] = True
+        rows = np.where(unread[:, None], np.float32(0), rows)
         self._check(first, rows)
         stored, scale = quantise(rows, self.column.storage)
         self._put("x", first, stored)
         if scale is not None:
             self._put("scale", first, scale)
-        self._put("done", first, marks)
+        self._put("unreadable", first, unread)
+        self._put("done", first, np.ones(len(rows), dtype=np.bool_))
 
     def publish(self) -> tuple[str, ...]:
         """Make the complete file appear at its place; the ids of the items that could not be read.
@@ -93,14 +94,15 @@ class LatentWriter:
         Raises:
             DataInvalid: when rows are missing, or no item at all could be read.
         """
-        done = self._done()
+        done = self._marks("done")
         if not done.all():
-            raise DataInvalid(f"{self.path} has {int((done == 0).sum()):,} of {len(done):,} items left to write")
-        skipped = tuple(self.ids[row] for row in np.flatnonzero(done == UNREADABLE))
+            raise DataInvalid(f"{self.path} has {int((~done).sum()):,} of {len(done):,} items left to write")
+        skipped = tuple(self.ids[row] for row in np.flatnonzero(self._marks("unreadable")))
         if skipped and len(skipped) == len(done):
             raise DataInvalid(
                 f"none of the {len(done):,} items of {self.column.modality} could be read, such as {skipped[0]}"
             )
+        finish_layout(str(self.partial), self.column.modality, largest=self._largest())
         os.fsync(self._file)
         self.partial.replace(self.path)
         folder = os.open(self.path.parent, os.O_RDONLY)
@@ -124,15 +126,26 @@ class LatentWriter:
         if begun.digest != self.table.digest:
             raise DataInvalid(f"{self.partial} was begun from other items or pairs of {begun.name}", remedy)
         held = begun.columns.get(self.column.modality)
+        if held is not None and f"{self.column.modality}/unreadable" not in held.places:
+            raise DataInvalid(f"{self.partial} was begun by an earlier version of mmfuse", remedy)
         if held is None or held.column != self.column:
             was = held.column.encoder.name if held is not None else ", ".join(begun.columns)
             raise DataInvalid(
                 f"{self.partial} was begun by {was} with other settings than {self.column.encoder.name} has now", remedy
             )
 
-    def _done(self) -> NDArray[np.uint8]:
-        place = self._places[f"{self.column.modality}/done"]
-        return np.frombuffer(os.pread(self._file, place.end - place.offset, place.offset), dtype=np.uint8)
+    def _marks(self, name: str) -> NDArray[np.bool_]:
+        """``done`` or ``unreadable`` of every item (N,), as they are on the disk now."""
+        place = self._places[f"{self.column.modality}/{name}"]
+        return np.frombuffer(os.pread(self._file, place.end - place.offset, place.offset), dtype=np.bool_)
+
+    def _largest(self) -> float:
+        """The largest magnitude in all vectors as they are stored."""
+        stored = survey(self.partial).columns[self.column.modality]
+        rows, scale = map_rows(self.partial, stored)
+        scales = [None if scale is None else scale[first : first + len(block)] for first, block in blocks_of(rows)]
+        found = (np.abs(restore(block, each)).max() for (_, block), each in zip(blocks_of(rows), scales, strict=True))
+        return float(max(found, default=0.0))
 
     def _put(self, name: str, first: int, rows: NDArray[Any]) -> None:
         place = self._places[f"{self.column.modality}/{name}"]

@@ -33,7 +33,7 @@ def diagnose(embeddings: Mapping[str, Tensor]) -> dict[str, float]:
     for name, values in shown.items():
         figures[f"uniformity_{name}"] = _uniformity(values)
         figures[f"effective_rank_{name}"] = effective_rank(values)
-        figures[f"spread_{name}"] = float((values - values.mean(0)).square().sum(1).mean().sqrt())
+        figures[f"spread_{name}"] = _spread(values)
     return figures
 
 
@@ -47,7 +47,10 @@ def effective_rank(values: Tensor) -> float:
 def alarms(
     figures: Mapping[str, float], *, temperature: float, limits: tuple[float, float], loss: float | None, batch: int
 ) -> dict[str, str]:
-    """What is wrong, by a short name and as a sentence. ``loss`` is that of the last batch of ``batch`` pairs."""
+    """What is wrong, by a short name and as a sentence.
+
+    ``loss`` is that of the last batch of ``batch`` pairs; None while training is too young for it to tell anything.
+    """
     found = {}
     for key, value in figures.items():
         if key.startswith("spread_") and value < POINT:
@@ -59,6 +62,11 @@ def alarms(
     if temperature <= low * 1.001 or temperature >= high * 0.999:
         found["temperature"] = f"the temperature {temperature:.4g} stands at its limit ({low:g} to {high:g})"
     return found
+
+
+def _spread(values: Tensor) -> float:
+    """Root mean squared distance from the mean; NaN for a single vector, which is one point without being wrong."""
+    return float((values - values.mean(0)).square().sum(1).mean().sqrt()) if len(values) > 1 else math.nan
 
 
 def _uniformity(values: Tensor) -> float:

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from mmfuse.architecture import Architecture
 from mmfuse.data.latent_readers import choose_mode, open_reader
-from mmfuse.errors import BadSpec, DataInvalid
+from mmfuse.errors import BadSpec
 from mmfuse.latents import AnyLatentBatch, LatentPairs, LatentSplits
 from mmfuse.models.assemble import build_model
 from mmfuse.models.contrastive import dense_groups
@@ -37,6 +37,9 @@ from mmfuse.training.gradient_cache import cached_backward
 from mmfuse.training.optimiser import make_adamw
 from mmfuse.training.progress import Position
 from mmfuse.training.seeding import derive_seed, seed_step, seeded
+
+YOUTH = 0.2
+"""Share of a training before whose end a loss like that of guessing is no alarm: untrained adapters do guess."""
 
 
 def fit_contrastive(
@@ -57,8 +60,8 @@ def fit_contrastive(
 
     Raises:
         Stopped, Diverged, CheckpointMismatch, StoreError: as `mmfuse.training.fit.fit_model`.
-        DataInvalid: when latents are damaged, or there are too few pairs to tell apart.
-        BadSpec: when the precision is none that this training knows.
+        DataInvalid: when latents are damaged.
+        BadSpec: when there are too few pairs to tell apart, or the precision is none that this training knows.
     """
     if options.precision == "16-mixed":
         raise BadSpec("FuseMix trains in 32-true or bf16-mixed, not in 16-mixed", "--set fit.precision=bf16-mixed")
@@ -98,6 +101,7 @@ def _drive(work: FullTraining, device: torch.device) -> None:
             if clip is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), clip)
             optimiser.step()
+            model.clamp_temperature()
             work.after_step(loss, temperature=model.temperature.detach().clone())
         work.end_epoch()
 
@@ -116,7 +120,7 @@ class Contrastive:
         self.seed = seed
         self.reporter = reporter
         self.latest: Tensor | None = None
-        self.told: set[str] = set()
+        self.alarmed: set[str] = set()
 
     def begin(self, model: nn.Module, device: torch.device, *, rank: int, ranks: int) -> Optimizer:
         """AdamW, a reader of the training pairs, and the validation pairs on ``device``."""
@@ -188,17 +192,25 @@ class Contrastive:
             return self.embed(latents)
 
     def _warn(self, figures: Mapping[str, float]) -> None:
-        """Note what looks wrong, once each."""
+        """Note what began to look wrong, and what does no longer."""
         found = alarms(
             figures,
             temperature=self.model.temperature.item(),
             limits=self.params.temperature_range,
-            loss=float(self.latest) if self.latest is not None else None,
+            loss=float(self.latest) if self.latest is not None and self._settled() else None,
             batch=self.batch_size,
         )
-        for name in found.keys() - self.told:
-            self.reporter.note("collapse alarm", alarm=name, sentence=found[name], epoch=self.position().epoch + 1)
-        self.told |= found.keys()
+        epoch = self.position().epoch + 1
+        for name in sorted(found.keys() - self.alarmed):
+            self.reporter.note("collapse alarm", alarm=name, sentence=found[name], epoch=epoch)
+        for name in sorted(self.alarmed - found.keys()):
+            self.reporter.note("collapse alarm over", alarm=name, epoch=epoch)
+        self.alarmed = set(found)
+
+    def _settled(self) -> bool:
+        """Whether the loss tells anything: it starts above that of guessing, and falls once the step size has risen."""
+        rise = self.options.warmup_steps if self.options.schedule == "warmup" else 0
+        return self.position().step >= max(rise, YOUTH * self.options.epochs * self.steps_per_epoch)
 
 
 class _Epoch:
@@ -212,9 +224,8 @@ class _Epoch:
         method, position = self.method, self.position()
         order = method.reader.order(derive_seed(method.seed, "epoch", position.epoch))
         taken = order[position.batch * method.drawn : method.steps_per_epoch * method.drawn]
-        if len(
-            taken
-        ):  # an epoch that only awaits its validation has nothing left, and would be cut into one empty piece
+        # An epoch that only awaits its validation has nothing left, and would be cut into one empty piece.
+        if len(taken):
             yield from method.reader.read(taken, size=method.drawn)
 
 
@@ -222,13 +233,16 @@ def fitting_batch(count: int, wanted: int, *, drawn: int, label: str) -> int:
     """The batch size ``wanted``, or as many as ``count`` pairs give where ``drawn`` of them make one.
 
     Raises:
-        DataInvalid: when not even two come together: nothing could be told from anything.
+        BadSpec: when not even two come together: nothing could be told from anything.
     """
     most = count // drawn
     if most < 2:
-        raise DataInvalid(
-            f"{label} has {count} training pairs, and contrasting takes at least {2 * drawn}",
-            "extract more pairs" if count < 2 else "add pairs, or take --set blend=permutation",
+        pairs = "pair" if count == 1 else "pairs"
+        raise BadSpec(
+            f"{label} has {count} training {pairs}, and contrasting takes at least {2 * drawn}",
+            "take a larger data.fraction, or extract more pairs"
+            if count < 2
+            else "take a larger data.fraction, add pairs, or take --set blend=permutation",
         )
     return min(wanted, most)
 

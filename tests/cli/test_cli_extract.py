@@ -55,6 +55,7 @@ def test_settings_reach_the_encoder_and_the_collection(mmfuse, tmp_path):
     [
         (("coco", "image", "dinov3-small"), "no encoder, run or checkpoint file named", "dinov2-small"),
         (("cocoo", "image", "dinov2-small"), "no collection or dataset named 'cocoo'", "did you mean 'coco'"),
+        (("cocoo", "image", "7f3a"), "no collection or dataset named 'cocoo'", "did you mean 'coco'"),
         (("coco", "audio", "whisper-tiny"), "coco has no modality 'audio'", "image, text"),
         (("coco", "image", "bge-large"), "encoder bge-large reads text, not image", "dinov2-small"),
         (("avmnist", "image", "dinov2-small"), "avmnist holds tensors, and encoder dinov2 reads files", "RUN"),

@@ -26,6 +26,30 @@ def test_every_combination_of_values_and_seeds_becomes_a_run(mmfuse):
     assert drawn == [(rate, epochs, seed) for rate in (1e-3, 3e-3) for epochs in (2, 4) for seed in (0, 7)]
 
 
+def test_an_axis_may_leave_out_whose_key_it_is(mmfuse):
+    over = ["--over", "fraction=0.1,1", "--over", "epochs=2", "--over", "dropout=0.5"]
+
+    specs = specs_of(mmfuse("sweep", "fusemix", "--dataset", "latent_world", *over, "--dry-run"))
+
+    assert [spec["data"]["fraction"] for spec in specs] == [0.1, 1]
+    assert [(spec["fit"]["epochs"], spec["params"]["dropout"]) for spec in specs] == [(2, 0.5)] * 2
+
+
+def test_an_axis_that_nobody_knows_names_the_nearest_key(mmfuse):
+    result = mmfuse("sweep", "fusemix", "--dataset", "latent_world", "--over", "dropuot=0.1", "--dry-run")
+
+    assert result.exit_code == 2
+    assert "did you mean 'dropout'" in result.stderr
+
+
+def test_a_key_given_with_and_without_its_prefix_is_given_twice(mmfuse):
+    over = ["--over", "fraction=0.1", "--over", "data.fraction=0.2"]
+
+    result = mmfuse("sweep", "fusemix", "--dataset", "latent_world", *over, "--dry-run")
+
+    assert result.exit_code == 2 and "twice" in result.stderr
+
+
 def test_a_search_can_be_swept_over_seeds_alone(mmfuse):
     words = ["sweep", "mixmas", "--search", "--dataset", "avmnist", "--preset", "small", "--seeds", "1,2"]
 

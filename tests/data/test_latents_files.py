@@ -1,9 +1,11 @@
 """Files of latents: written once whatever happens, read back, and refused when anything about them is wrong."""
 
+import json
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mmfuse.data.latents_file import decode, map_rows, read_pairs, read_unreadable, read_vectors, survey
-from mmfuse.data.latents_layout import SCHEMA, Storage, quantise, restore
+from mmfuse.data.latents_layout import SCHEMA, Storage, finish_layout, quantise, restore, right_answers
 from mmfuse.data.latents_writer import LatentWriter
 from mmfuse.errors import DataInvalid, DataMissing, RunBusy
 
@@ -62,6 +64,95 @@ def test_the_layout_is_contiguous_and_uncompressed_with_each_item_once(tmp_path:
         assert file["mod/image/id"][3].decode() == "picture 3.jpg"
         assert file.attrs["schema"] == SCHEMA
         assert len(file["mod/image"].attrs["encoder_sha"]) == 16
+
+
+@pytest.mark.parametrize("storage", ["float16", "int8"])
+def test_the_vectors_say_what_made_them_and_how_large_they_are(tmp_path: Path, storage: Storage) -> None:
+    path, identity = _write(tmp_path / "image.h5", storage=storage), world.column("image").encoder
+
+    with h5py.File(path) as file:
+        told = dict(file["mod/image/x"].attrs)
+        assert file.attrs["finished"] and file.attrs["tool"].startswith("mmfuse ")
+    assert (told["encoder"], told["revision"]) == (identity.name, identity.weights)
+    assert (told["pooling"], bool(told["normalised"])) == (identity.pooling, identity.normalised)
+    assert json.loads(told["preprocessing"]) == identity.preprocessing
+    assert told["source_dtype"] == "float32"
+    assert told["max_abs"] == pytest.approx(np.abs(world.vectors(range(40))).max(), rel=5e-3)
+
+
+def test_rows_are_marked_by_switches(tmp_path: Path) -> None:
+    with h5py.File(_write(tmp_path / "image.h5")) as file:
+        for name in ("done", "unreadable"):
+            assert file[f"mod/image/{name}"].dtype == np.bool_
+
+
+def test_other_programs_find_the_right_answers_of_val_and_test_in_both_directions(tmp_path: Path) -> None:
+    table = world.table()
+
+    with h5py.File(_write(tmp_path / "image.h5")) as file:
+        assert "gold" not in file["split/train"]
+        for split in ("val", "test"):
+            pairs = set(map(tuple, table.splits[split].tolist()))
+            for direction, flip in (("image_to_text", 1), ("text_to_image", -1)):
+                gold = file[f"split/{split}/gold/{direction}"]
+                indptr, indices = gold["indptr"][()], gold["indices"][()]
+                assert indptr.dtype == indices.dtype == np.int32
+                assert len(indptr) == len(table.ids[direction.partition("_")[0]]) + 1
+                found = {(n, int(a)) for n in range(len(indptr) - 1) for a in indices[indptr[n] : indptr[n + 1]]}
+                assert {couple[::flip] for couple in found} == pairs
+
+
+def test_pairs_that_share_a_class_have_no_right_answers(tmp_path: Path) -> None:
+    table = world.table()
+    labels = {split: np.zeros(len(rows), np.int64) for split, rows in table.splits.items()}
+
+    with LatentWriter(tmp_path / "image.h5", replace(table, labels=labels), world.column()) as writer:
+        for rows in writer.pending():
+            writer.write(rows.start, world.vectors(rows))
+        writer.publish()
+
+    with h5py.File(tmp_path / "image.h5") as file:
+        assert set(file["split/val"]) == {"pairs", "label"}
+
+
+@given(st.lists(st.tuples(st.integers(-1, 4), st.integers(-1, 5)), max_size=30))
+def test_right_answers_are_the_distinct_partners_that_are_there(couples: list[tuple[int, int]]) -> None:
+    pairs = np.array(couples, dtype=np.int32).reshape(-1, 2)
+
+    indptr, indices = right_answers(pairs[:, 0], pairs[:, 1], count=5)
+
+    for query in range(5):
+        expected = sorted({answer for asked, answer in couples if asked == query and answer >= 0})
+        assert indices[indptr[query] : indptr[query + 1]].tolist() == expected
+
+
+def test_a_writer_killed_while_it_finishes_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    whole = _write(tmp_path / "whole.h5")
+    with LatentWriter(tmp_path / "image.h5", world.table(), world.column()) as writer:
+        for rows in writer.pending():
+            writer.write(rows.start, world.vectors(rows))
+    with h5py.File(writer.partial) as file:
+        assert not file.attrs["finished"] and np.isnan(file["mod/image/x"].attrs["max_abs"])
+    finish_layout(str(writer.partial), "image", largest=1.0)
+
+    assert _write(tmp_path / "image.h5").read_bytes() == whole.read_bytes()
+
+
+_DIES_OPEN = """
+import os, sys, h5py
+file = h5py.File(sys.argv[1], "r+", libver="v108")
+file.attrs.modify("finished", True)
+file.flush()
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_file_that_was_open_for_finishing_when_its_writer_was_killed_can_be_opened_again(tmp_path: Path) -> None:
+    path = _write(tmp_path / "image.h5")
+
+    assert subprocess.run([sys.executable, "-c", _DIES_OPEN, str(path)], check=False).returncode == -signal.SIGKILL
+
+    assert survey(path).columns["image"].rows == 40
 
 
 def test_pairs_and_ids_come_back(tmp_path: Path) -> None:
@@ -172,6 +263,37 @@ def test_items_that_could_not_be_read_are_named_and_marked(tmp_path: Path) -> No
         assert writer.publish() == ("picture 9.jpg",)
 
     assert np.flatnonzero(read_unreadable(path, "image")).tolist() == [9]
+
+
+def _as_earlier(path: Path) -> None:
+    """Files had one array of marks: 0 not yet, 1 written, 2 unreadable."""
+    with h5py.File(path, "r+", libver="v108") as file:
+        group = file["mod/image"]
+        marks = group["done"][()].astype(np.uint8) + group["unreadable"][()]
+        del group["done"], group["unreadable"]
+        group["done"] = marks
+
+
+def test_files_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "image.h5"
+    with LatentWriter(path, world.table(), world.column()) as writer:
+        for rows in writer.pending():
+            writer.write(rows.start, world.vectors(rows), unreadable=[2] if rows.start == 7 else [])
+        writer.publish()
+
+    _as_earlier(path)
+
+    assert survey(path).columns["image"].rows == 40
+    assert np.flatnonzero(read_unreadable(path, "image")).tolist() == [9]
+
+
+def test_half_written_files_of_earlier_versions_are_begun_anew(tmp_path: Path) -> None:
+    with LatentWriter(tmp_path / "image.h5", world.table(), world.column()) as writer:
+        writer.write(0, world.vectors(range(7)))
+    _as_earlier(writer.partial)
+
+    with pytest.raises(DataInvalid, match="begun by an earlier version"):
+        writer.__enter__()
 
 
 def test_an_absent_file_is_missing(tmp_path: Path) -> None:

@@ -57,6 +57,26 @@ def test_ranks_follow_the_definition_with_ties_and_several_right_answers(queries
     assert back.tolist() == plain_ranks(texts, images, gold.flip(1).tolist())
 
 
+def test_a_right_answer_that_is_named_twice_counts_once():
+    images, texts = torch.eye(3), torch.eye(3)
+    gold = torch.tensor([(0, 0), (1, 1), (2, 2)])
+
+    assert (
+        gold_ranks(images, texts, gold.repeat(3, 1)).tolist() == gold_ranks(images, texts, gold).tolist() == [1, 1, 1]
+    )
+
+
+def test_pairs_that_repeat_because_a_third_modality_differs_are_ranked_like_the_others():
+    items = {"image": torch.eye(4), "text": torch.eye(4).roll(1, 0), "audio": torch.eye(8)[:, :4]}
+    pairs = torch.tensor([(n // 2, n // 2, n) for n in range(8)])
+
+    metrics = retrieval_metrics(items, pairs)
+
+    once = gold_ranks(items["image"], items["text"], pairs[::2, :2])
+    assert once.min() > 1 and metrics["image_to_text_r1"] == 0
+    assert metrics["image_to_text_median_rank"] == float(once.double().quantile(0.5))
+
+
 def test_a_collapsed_model_finds_nothing():
     point = F.normalize(torch.ones(200, 16), dim=1)
     pairs = torch.arange(200)[:, None].repeat(1, 2)

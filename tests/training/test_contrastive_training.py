@@ -145,7 +145,7 @@ def test_a_batch_larger_than_the_data_is_made_smaller_and_that_is_noted(tmp_path
 
 @pytest.mark.parametrize(("pairs", "blend", "least"), [(1, "none", 2), (1, "halves", 4), (3, "halves", 4)])
 def test_too_few_pairs_are_one_sentence(tmp_path, pairs, blend, least):
-    with pytest.raises(DataInvalid, match=f"has {pairs} training pairs, and contrasting takes at least {least}"):
+    with pytest.raises(BadSpec, match=f"has {pairs} training pairs?, and contrasting takes at least {least}"):
         fit(tmp_path, world(pairs), params={"blend": blend})
 
 

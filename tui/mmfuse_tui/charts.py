@@ -11,9 +11,23 @@ from mmfuse_tui.curves import ChartData, Curve, group_names, make_curve
 if TYPE_CHECKING:
     from mmfuse_runs.tail import MetricsTable
 
-ASCENDING = ("accuracy", "f1", "auc", "auroc", "precision", "recall", "map", "correlation", "r2")
+ASCENDING = (
+    "accuracy",
+    "f1",
+    "auc",
+    "auroc",
+    "precision",
+    "recall",
+    "map",
+    "correlation",
+    "r2",
+    "r_mean",
+    "_r1",
+    "_r5",
+    "p1",
+)
 """Words in the names of metrics that are better when higher."""
-DESCENDING = ("loss", "error", "mae", "mse", "perplexity")
+DESCENDING = ("loss", "error", "mae", "mse", "perplexity", "median_rank", "alignment", "uniformity")
 """Words in the names of metrics that are better when lower."""
 
 

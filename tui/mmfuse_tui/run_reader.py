@@ -40,6 +40,7 @@ class RunReader:
         self._architecture: Architecture | None = None
         self._spec: Mapping[str, Any] = {}
         self._result: Mapping[str, Any] = {}
+        self._task: Task | None = None
 
     def poll(self, run: RunRecord | None) -> RunSnapshot | None:
         """A new snapshot, or None when nothing changed since the last one. ``run`` is its record in the listing."""
@@ -58,7 +59,7 @@ class RunReader:
             run.metric if run else "",
             tuple(self._notes),
             self._architecture,
-            _task_of(run.dataset) if run else None,
+            self._task,
             self._spec,
             self._result,
         )
@@ -80,7 +81,9 @@ class RunReader:
 
     def _poll_facts(self, run: RunRecord | None) -> bool:
         problems: list[str] = []
-        spec = self._spec = _read(self.folder.spec, problems)
+        spec = _read(self.folder.spec, problems)
+        if spec != self._spec:
+            self._spec, self._task = spec, _task_of(spec)
         self._state = _read(self.folder.state, problems)
         outcome = _read(self.folder.exit, problems)
         self._architecture = architecture_of(spec, outcome, self._notes)
@@ -165,11 +168,11 @@ def _resample(values: Sequence[float], points: int) -> tuple[float, ...]:
     return tuple(values[round((index + 1) * len(values) / points) - 1] for index in range(points))
 
 
-def _task_of(dataset: str) -> Task | None:
-    """The dataset's task; None where this installation has no such dataset."""
+def _task_of(spec: Mapping[str, Any]) -> Task | None:
+    """The task of the spec's dataset, with its options where they are still known; None for an unknown dataset."""
     from mmfuse.spec import task_of
 
-    try:
-        return task_of(dataset)
-    except MmfuseError:
-        return None
+    for data in (spec.get("data"), None):
+        with suppress(MmfuseError, KeyError, TypeError):
+            return task_of(spec["dataset"], data)
+    return None
