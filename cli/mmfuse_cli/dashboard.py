@@ -3,30 +3,64 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmfuse.errors import BadSpec
+from mmfuse_cli import render
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import Home
 
+if TYPE_CHECKING:
+    from mmfuse_tui.serve import Served
 
-@examples("mmfuse tui", "mmfuse tui --home /shared/lab/mmfuse")
+
+@examples("mmfuse tui", "mmfuse tui --home /shared/lab/mmfuse", "mmfuse tui --serve --read-only")
 def tui(
     read_only: Annotated[bool, typer.Option("--read-only", help="Change nothing on disk, not even the index.")] = False,
+    in_browser: Annotated[bool, typer.Option("--serve", help="Show it in a browser, until Ctrl-C.")] = False,
+    host: Annotated[
+        str | None, typer.Option("--host", help="With --serve: where to listen [this machine only].", metavar="ADDRESS")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="With --serve: the port; 0 takes a free one [8000].", metavar="NUMBER")
+    ] = None,
     home: Home = None,
 ) -> None:
     """Open the dashboard.
 
     Leaving it stops nothing. Press ? in it for its keys.
     """
-    if not at_terminal():
-        raise BadSpec("the dashboard needs a terminal", "mmfuse runs ls")
     from mmfuse_runs.home import resolve_home
+
+    if in_browser:
+        from mmfuse_tui.serve import HOST, PORT, serve
+
+        serve(
+            resolve_home(home),
+            host=HOST if host is None else host,
+            port=PORT if port is None else port,
+            read_only=read_only,
+            announce=_announce,
+        )
+        return
+    if host is not None or port is not None:
+        raise BadSpec("--host and --port say where --serve listens", "mmfuse tui --serve")
+    if not at_terminal():
+        raise BadSpec("the dashboard needs a terminal", "mmfuse tui --serve, or mmfuse runs ls")
     from mmfuse_tui.app import run
 
     run(resolve_home(home), read_only=read_only)
+
+
+def _announce(served: Served) -> None:
+    """The link is the answer; what is said beside it goes to stderr."""
+    render.say("The dashboard is open in a browser, until Ctrl-C, at")
+    render.out(served.link)
+    sys.stdout.flush()
+    if served.danger:
+        render.warn(served.danger)
 
 
 def at_terminal() -> bool:

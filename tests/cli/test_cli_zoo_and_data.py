@@ -223,6 +223,13 @@ def test_the_dashboard_needs_a_terminal(mmfuse):
     assert "needs a terminal" in result.stderr
 
 
+def test_an_address_without_a_server_is_refused(mmfuse):
+    result = mmfuse("tui", "--port", "80")
+
+    assert result.exit_code == 2
+    assert "--host and --port say where --serve listens" in result.stderr
+
+
 def test_the_dashboard_opens_the_chosen_home(mmfuse, monkeypatch, tmp_path):
     opened = []
     application = ModuleType("mmfuse_tui.app")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +282,116 @@ def text_of(app: App[Any]) -> str:
 def screen_text() -> Callable[[App[Any]], str]:
     """Reads what stands on the screen."""
     return text_of
+
+
+class Terminal:
+    """One program in a tmux server of its own."""
+
+    def __init__(self, socket: Path, command: Sequence[str], *, columns: int, rows: int, **environment: str) -> None:
+        self.columns, self.rows = columns, rows
+        self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
+        utf8 = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+        size = ["-x", str(columns), "-y", str(rows)]
+        shell = ["sh", "-c", '"$@"; echo left with $?; sleep 120', "sh", *command]
+        self._tell("new-session", "-d", *size, *shell, env=os.environ | utf8 | environment)
+
+    def press(self, *keys: str) -> None:
+        """Type keys, in tmux's names."""
+        self._tell("send-keys", *keys)
+
+    def text(self) -> str:
+        """What stands on the screen."""
+        return self._tell("capture-pane", "-p")
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the window another size."""
+        self.columns, self.rows = columns, rows
+        self._tell("resize-window", "-x", str(columns), "-y", str(rows))
+
+    def wait_for(self, words: str) -> str:
+        """The screen once it shows the words; fails when it never does."""
+        return self.wait_until(lambda text: words in text, repr(words))
+
+    def wait_until(self, fits: Callable[[str], bool], what: str) -> str:
+        """The screen once it fits; fails when it never does."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            text = self.text()
+            if fits(text):
+                return text
+            time.sleep(0.02)
+        raise AssertionError(f"never saw {what}; the screen shows:\n{self.text()}")
+
+    def end(self) -> None:
+        """End the tmux server."""
+        subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
+
+    def _tell(self, *words: str, env: Mapping[str, str] | None = None) -> str:
+        return subprocess.run([*self._tmux, *words], check=True, capture_output=True, text=True, env=env).stdout
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """Opens a terminal, by default of 80 by 24, and ends it."""
+    opened: list[Terminal] = []
+
+    def open_terminal(command: Sequence[str], *, columns: int = 80, rows: int = 24, **environment: str) -> Terminal:
+        opened.append(Terminal(tmp_path / "tmux.socket", command, columns=columns, rows=rows, **environment))
+        return opened[-1]
+
+    yield open_terminal
+    for each in opened:
+        each.end()
+
+
+@pytest.fixture
+def furnished(home: Home) -> dict[str, Path]:
+    """A home with invented runs of every sort, by name, newest first: whatever a screen can show is there."""
+    runs = {}
+    for nth, name in enumerate(("m2 seed 0", "m2 seed 1", "m2 東京")):
+        run = home.add(kind="train", subject="m2_mixer", name=name, age=9000 - nth, score=0.79 + nth / 50, seed=nth)
+        rows = (
+            (step, {"train/loss": 2 / (1 + step / 20), "val/accuracy": 0.8 - 0.5 / (1 + step)}) for step in range(90)
+        )
+        home.metrics(run, rows)
+        runs[name] = run
+    runs["diverged"] = home.add("crashed", kind="train", subject="m2_mixer", name="diverged", reason="the loss is NaN")
+    runs["waiter"] = home.add("queued", name="waiter", age=300)
+    training = home.add(
+        "running", kind="train", subject="m2_mixer", name="m2 now", progress=(30, 90, "epoch 3"), age=200
+    )
+    home.metrics(training, ((step, {"train/loss": 2 - step / 50, "val/accuracy": step / 120}) for step in range(90)))
+    home.log(training, "epoch 1\nepoch 2\nWARNING: slow\n")
+    guided = home.add("running", subject="mfas", name="guided", progress=(6, 40, "sweep 1"), age=100, tags=["paper"])
+    home.trials(guided, _guided_trials())
+    home.log(guided, "hello from the worker\n")
+    with (guided / "events.jsonl").open("a", encoding="utf-8") as file:
+        for row in _guided_notes():
+            file.write(json.dumps({"v": 1, "t": home.now, "attempt": 1, "ev": "note", **row}) + "\n")
+    return {"guided": guided, "m2 now": training, **runs}
+
+
+def _guided_trials() -> Iterator[TrialRecord]:
+    stages = ["sweep 1/level 1"] * 4 + ["sweep 1/level 2"] * 4 + ["random"] * 2
+    layers = [[(0, 0, 0)], [(1, 2, 0)], [(2, 4, 0)], [(2, 3, 1)]]
+    layers += [[(2, 4, 0), second] for second in ((0, 1, 1), (1, 1, 1), (2, 2, 0), (0, 4, 0))] + [
+        [(1, 4, 0)],
+        [(0, 3, 1)],
+    ]
+    for number, (stage, rows) in enumerate(zip(stages, layers, strict=True)):
+        params = {"modalities": ["image", "audio"], "layers": [list(row) for row in rows], "width": 16}
+        score = 0.5 + 0.37 * math.sin(1 + number / 7)
+        yield TrialRecord(number, Architecture("mfas", params, stage), seed=number, status="done", score=score)
+
+
+def _guided_notes() -> Iterator[dict[str, Any]]:
+    first, second = "sweep 1/level 1", "sweep 1/level 2"
+    measured = [trial.score for trial in _guided_trials()]
+    step = {"stage": first, "temperature": 1.0, "candidates": 30, "chains": ["a", "b"], "predicted": []}
+    yield {"message": "search step", "facts": step}
+    yield {"message": "search step measured", "facts": {"stage": first, "measured": measured[:4]}}
+    guessed = [0.8, 0.84, 0.85, 0.86]
+    step = {"stage": second, "temperature": 0.5, "candidates": 60, "chains": list("cdef"), "predicted": guessed}
+    yield {"message": "search step", "facts": step}
+    ranked = {"stage": second, "measured": measured[4:8], "rank_correlation": 0.8}
+    yield {"message": "search step measured", "facts": ranked}

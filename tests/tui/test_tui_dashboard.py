@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.widgets import Input
 
 from mmfuse.errors import RunBusy
@@ -99,6 +100,19 @@ def _last(charts: tuple[ChartData, ...], name: str) -> float:
     return next(float(curve.values[-1]) for chart in charts for curve in chart.curves if curve.name == name)
 
 
+async def test_a_digit_and_z_in_one_go_zoom_the_panel(home, trial, dashboard, settle, screen_text):
+    fill(home, trial)
+    app = dashboard()
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, lambda: len(runs_of(app).rows) == 4 and shown_run(app))
+        for key in "4z":  # none waits for what the one before it sets off
+            app.post_message(events.Key(key, key))
+        await settle(pilot, lambda: "newest first" not in screen_text(app))
+
+        assert app.screen.has_class("-zoom-panel") and "4 Details" in screen_text(app)
+
+
 async def test_the_filter_shows_only_what_fits_and_escape_shows_all_again(home, trial, dashboard, settle):
     fill(home, trial)
     app = dashboard()
@@ -111,6 +125,31 @@ async def test_the_filter_shows_only_what_fits_and_escape_shows_all_again(home, 
 
         await pilot.press("escape")
         await settle(pilot, lambda: len(runs_of(app).rows) == 4)
+
+
+async def test_the_panels_follow_the_cursor_while_a_filter_is_typed(home, trial, dashboard, settle):
+    runs = fill(home, trial)
+    app = dashboard()
+
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, lambda: shown_run(app) == runs["search"].name)
+        await pilot.press("slash", *"diverged")
+        await settle(pilot, lambda: shown_run(app) == runs["crashed"].name)
+
+
+async def test_enter_in_the_filter_gives_the_very_next_key_to_the_table(home, trial, dashboard, settle):
+    fill(home, trial)
+    app = dashboard()
+
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, lambda: len(runs_of(app).rows) == 4)
+        await pilot.press("slash", *"small")
+        await settle(pilot, lambda: len(runs_of(app).rows) == 2)
+        for key in ("enter", "ctrl+a"):  # none waits for what the one before it sets off
+            app.post_message(events.Key(key, None))
+        await settle(pilot, lambda: len(runs_of(app).marks) == 2)
+
+        assert app.screen.query_one("#filter", Input).value == "small"
 
 
 async def test_a_filter_that_makes_no_sense_says_why_and_changes_nothing(home, trial, dashboard, settle, screen_text):

@@ -86,7 +86,7 @@ class Deck(Container):
             return
         self._active = [name, *(other for other in self._active if other != name)]
         self._rearrange()
-        self._widgets[name].focus()
+        self.screen.set_focus(self._widgets[name])  # at once: the next key is for the panel
 
     def tiles(self, size: Size) -> tuple[Tile, ...]:
         """Where everything goes at this size."""

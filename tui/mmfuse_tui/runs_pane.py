@@ -127,6 +127,12 @@ class RunsPane(Container):
         self.query_one("#filter-line").add_class("-open")
         self.screen.set_focus(self.query_one("#filter", Input))
 
+    def leave_filter(self) -> None:
+        """Back to the table, which has the focus on return; an empty line is closed."""
+        if not self._filter.text:
+            self.query_one("#filter-line").remove_class("-open")
+        self.screen.set_focus(self.table)
+
     def close_filter(self) -> None:
         """All runs again."""
         self.set_filter("")
@@ -182,12 +188,6 @@ class RunsPane(Container):
     @on(Input.Changed, "#filter")
     def _filter_changed(self, event: Input.Changed) -> None:
         self._apply_filter(event.value)
-
-    @on(Input.Submitted, "#filter")
-    def _filter_submitted(self) -> None:
-        if not self._filter.text:
-            self.query_one("#filter-line").remove_class("-open")
-        self.table.focus()
 
     def _relist(self, **changes: object) -> None:
         self._listing = replace(self._listing, **changes)  # type: ignore[arg-type]

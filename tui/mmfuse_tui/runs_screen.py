@@ -62,8 +62,10 @@ class RunsScreen(Screen[None]):
         Binding("e", "edit('notes')", "Edit", show=False, tooltip="Change name, tags and notes", id="run.edit"),
         Binding("asterisk", "star", "Star", show=False, tooltip="Star runs, or take the stars away", id="run.star"),
         Binding("u", "undo", "Undo", show=False, tooltip="Take back a change of tags, stars, notes", id="run.undo"),
-        # First in line: what is typed right after the slash must reach the filter, never the verbs of the table.
+        # First in line: what is typed right after the slash must reach the filter, never the verbs of the table; and
+        # what is typed right after Enter must reach the table.
         Binding("slash", "filter", "Filter", priority=True, tooltip="Show only some runs", id="runs.filter"),
+        Binding("enter", "leave_filter", show=False, priority=True, id="runs.leave-filter"),
         Binding("o", "order", "Sort", show=False, tooltip="Next order of the table", id="runs.order"),
         Binding("O", "reverse", "Reverse", show=False, tooltip="Turn the order round", id="runs.reverse"),
         Binding("b", "group", "Group", show=False, tooltip="Group by dataset, search or tag", id="runs.group"),
@@ -171,8 +173,8 @@ class RunsScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Actions that make no sense for the runs they would act on are dimmed; a read-only store has none."""
-        if action == "filter":
-            return not isinstance(self.focused, Input)
+        if action in ("filter", "leave_filter"):
+            return isinstance(self.focused, Input) is (action == "leave_filter")
         if action == "ask":
             return self._allows(str(parameters[0]))  # type: ignore[arg-type]
         if action == "pause":
@@ -205,6 +207,10 @@ class RunsScreen(Screen[None]):
     def action_filter(self) -> None:
         """Open the filter line."""
         self._pane.open_filter()
+
+    def action_leave_filter(self) -> None:
+        """From the filter line to the table."""
+        self._pane.leave_filter()
 
     def action_order(self) -> None:
         """The next order."""
@@ -298,15 +304,15 @@ class RunsScreen(Screen[None]):
         if self.has_class("-zoom-runs") or self.has_class("-zoom-panel"):
             self.remove_class("-zoom-runs", "-zoom-panel")
         else:
-            self.add_class("-zoom-runs" if self._table.has_focus else "-zoom-panel")
+            self.add_class("-zoom-runs" if self._on_table else "-zoom-panel")
 
     def action_back(self) -> None:
         """One step back: zoom, then marks, then the filter, then to the table."""
         if self.has_class("-zoom-runs") or self.has_class("-zoom-panel"):
             self.remove_class("-zoom-runs", "-zoom-panel")
-        elif self._table.has_focus and self._table.marks:
+        elif self._on_table and self._table.marks:
             self._table.set_marks(())
-        elif self._table.has_focus or self.query_one("#filter", Input).has_focus:
+        elif self._on_table or isinstance(self.focused, Input):
             self._pane.close_filter()
         self._table.focus()
 
@@ -368,6 +374,11 @@ class RunsScreen(Screen[None]):
         if now != self._keys_for:
             self._keys_for = now
             self.refresh_bindings()
+
+    @property
+    def _on_table(self) -> bool:
+        """Whether keys go to the table. (A widget's own ``has_focus`` lags a message behind.)"""
+        return self.focused is self._table
 
     def _divide(self, share: int) -> None:
         """Give the table ``share`` percent of the height; 0: as the style sheet says."""

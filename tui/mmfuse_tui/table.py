@@ -53,6 +53,8 @@ class Table(ScrollView, Painted, Generic[Item], can_focus=True):
 
         def __init__(self, table: Table[Any]) -> None:
             super().__init__()
+            # Not the widget whose handler set this off: where that is our parent, nobody above it would be told.
+            self.set_sender(table)
             self.table = table
 
         @property
