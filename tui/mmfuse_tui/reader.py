@@ -19,8 +19,9 @@ from textual.message import Message
 
 from mmfuse.errors import MmfuseError
 from mmfuse_runs.folder import RunFolder
-from mmfuse_tui.run_reader import RunReader, signature, sparkline_values
+from mmfuse_tui.run_reader import RunReader, signature
 from mmfuse_tui.snapshot import ComparedRun, RunSnapshot, StoreSnapshot
+from mmfuse_tui.sparks import journal_of, spark
 
 if TYPE_CHECKING:
     from mmfuse_runs.records import RunRecord
@@ -35,10 +36,6 @@ LIVE_SHARE, IDLE_SHARE = 0.05, 0.02
 """Largest share of a core that listing may take: with very many runs the pauses get longer."""
 SPARK_SECONDS = 0.03
 """Longest time per look that goes into sparklines."""
-SPARK_BYTES = 4_000_000
-"""Journals larger than this get no sparkline: reading them would hold up what the user looks at."""
-SPARK_POINTS = 12
-"""Values of a sparkline: the width of its column."""
 
 
 class Store(Protocol):
@@ -249,12 +246,11 @@ class Reader:
         if run is None or run.damaged:
             return None
         folder = self._folder(run_id)
-        journal = folder.path / ("events.jsonl" if run.kind == "search" else "metrics.jsonl")
-        found = signature(journal)
+        found = signature(journal_of(folder, run))
         if found is None or found == self._spark_signatures.get(run_id):
             return None
         self._spark_signatures[run_id] = found
-        return tuple(sparkline_values(folder, run, points=SPARK_POINTS)) if found[1] <= SPARK_BYTES else None
+        return spark(folder, run)
 
     def _folder(self, run_id: str) -> RunFolder:
         """The folder of a run, there or not: one that vanished is shown as a problem, it raises nothing."""

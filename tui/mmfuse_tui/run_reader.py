@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,30 +139,6 @@ def processes_of(state: Mapping[str, Any]) -> dict[str, int]:
         if isinstance(identity, Mapping) and isinstance(identity.get("pid"), int):
             found[role] = identity["pid"]
     return found
-
-
-def sparkline_values(folder: RunFolder, run: RunRecord, *, points: int) -> Sequence[float]:
-    """The course of a run in ``points`` values or fewer: its best score so far by trial, or its metric by step."""
-    if run.kind == "search":
-        return _resample(_best_so_far(folder.trials(), maximize=run.maximize), points)
-    _, values = folder.metrics().series(run.metric) if run.metric else ((), ())
-    return _resample(values, points)
-
-
-def _best_so_far(trials: Sequence[TrialRecord], *, maximize: bool) -> list[float]:
-    scores = [trial.score for trial in trials if trial.score is not None]
-    better = max if maximize else min
-    best: list[float] = []
-    for score in scores:
-        best.append(score if not best else better(best[-1], score))
-    return best
-
-
-def _resample(values: Sequence[float], points: int) -> tuple[float, ...]:
-    """``points`` of the values, evenly spaced and always with the last."""
-    if len(values) <= points:
-        return tuple(values)
-    return tuple(values[round((index + 1) * len(values) / points) - 1] for index in range(points))
 
 
 def _task_of(dataset: str) -> Task | None:
