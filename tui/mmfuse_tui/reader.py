@@ -98,7 +98,7 @@ class Comparison:
         """Poll every run and post what is known after each one that changed."""
         for run_id, reader in self._readers.items():
             record = store.by_id.get(run_id)
-            if record is None or (record == self._records.get(run_id) and not record.live):
+            if record is None or (record == self._records.get(run_id) and not record.live and reader.complete):
                 continue
             snapshot = reader.poll(record)
             if snapshot is not None or record != self._records.get(run_id):
@@ -219,7 +219,7 @@ class Reader:
         run = self._snapshot.by_id.get(self._watched)
         if self._run_reader is None or self._run_reader.folder.id != self._watched:
             self._run_reader = RunReader(self._folder(self._watched))
-        elif run is not None and not run.live and run == self._seen_run:
+        elif run is not None and not run.live and run == self._seen_run and self._run_reader.complete:
             return
         self._seen_run = run
         snapshot = self._run_reader.poll(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -40,10 +41,23 @@ class RunReader:
         self._architecture: Architecture | None = None
         self._spec: Mapping[str, Any] = {}
         self._result: Mapping[str, Any] = {}
+        self._task: Task | None = None
+        self._has_task = False
+        self._looked = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last snapshot held all there is; another look is due where it did not."""
+        return self._has_task
 
     def poll(self, run: RunRecord | None) -> RunSnapshot | None:
         """A new snapshot, or None when nothing changed since the last one. ``run`` is its record in the listing."""
-        changed = [self._poll_numbers(run), self._log.poll(self.folder.log_paths()), self._poll_facts(run)]
+        changed = [
+            self._poll_numbers(run),
+            self._log.poll(self.folder.log_paths()),
+            self._poll_facts(run),
+            self._poll_task(run),
+        ]
         if not any(changed):
             return None
         return RunSnapshot(
@@ -58,7 +72,7 @@ class RunReader:
             run.metric if run else "",
             tuple(self._notes),
             self._architecture,
-            _task_of(run.dataset) if run else None,
+            self._task,
             self._spec,
             self._result,
         )
@@ -98,6 +112,19 @@ class RunReader:
             return False
         self._sections, self._problems = found
         return True
+
+
+    def _poll_task(self, run: RunRecord | None) -> bool:
+        """The dataset's task, which only diagrams need.
+
+        Option models take as long to load as everything that the first paint shows, so the curves do not wait for them.
+        """
+        is_first, self._looked = not self._looked, True
+        if run is None or self._has_task or (is_first and "mmfuse.spec" not in sys.modules):
+            return False
+        self._has_task = True
+        self._task = _task_of(run.dataset)
+        return self._task is not None
 
 
 def architecture_of(
