@@ -24,6 +24,7 @@ import psutil
 COLUMNS, ROWS = 200, 50
 LOOK_SECONDS = 0.02
 """Longest pause between two looks at a screen that is waited for."""
+TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class NeverSeen(Exception):
@@ -107,6 +108,12 @@ class Terminal:
     def cpu_seconds(self) -> float:
         """What the program and the processes it started have used of the processor so far."""
         return sum(sum(process.cpu_times()[:2]) for process in self._processes())
+
+    def load(self, seconds: float) -> float:
+        """CPU seconds a second over the next ``seconds``; less than a tick of the kernel's clock counts as one."""
+        cpu, began = self.cpu_seconds(), time.perf_counter()
+        time.sleep(seconds)
+        return max(self.cpu_seconds() - cpu, TICK_SECONDS) / (time.perf_counter() - began)
 
     def resident_bytes(self) -> float:
         """Memory of the program and the processes it started."""

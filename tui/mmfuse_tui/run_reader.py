@@ -113,7 +113,6 @@ class RunReader:
         self._sections, self._problems = found
         return True
 
-
     def _poll_task(self, run: RunRecord | None) -> bool:
         """The dataset's task, which only diagrams need.
 
