@@ -32,6 +32,9 @@ POLL_SECONDS = 0.2
 """Pause between two looks at the watched run: less than half of the half second a number may take to the screen."""
 IDLE_SECONDS = 1.0
 """Pause between two listings while no run is live; a new run appears within it."""
+QUIET_SECONDS, LATEST_SECONDS = 0.06, 1.0
+"""How long the cursor must have stood still before anything is read, unless the last look was so long ago: while a key
+is held down every frame would wait for a run that is passed over."""
 LIVE_SHARE, IDLE_SHARE = 0.05, 0.02
 """Largest share of a core that listing may take: with very many runs the pauses get longer."""
 SPARK_SECONDS = 0.03
@@ -122,6 +125,7 @@ class Reader:
         self._snapshot = StoreSnapshot(loaded=False)
         self._list_at = 0.0
         self._watched: str | None = None
+        self._quiet_at = 0.0
         self._run_reader: RunReader | None = None
         self._seen_run: RunRecord | None = None
         self._comparison: Comparison | None = None
@@ -146,6 +150,7 @@ class Reader:
     def watch(self, run_id: str | None) -> None:
         """The run whose details are wanted from now on."""
         if run_id != self._watched:
+            self._quiet_at = time.monotonic() + QUIET_SECONDS if self._watched is not None else 0.0
             self._watched = run_id
             self._wake.set()
 
@@ -184,8 +189,15 @@ class Reader:
             except Exception:
                 # The dashboard must outlive anything a damaged folder can do; the next look may be fine.
                 logger.exception("reading the store failed")
-            self._wake.wait(POLL_SECONDS)
-            self._wake.clear()
+            self._pause()
+
+    def _pause(self) -> None:
+        """Until the next look: it is due, or somebody woke the thread and the cursor stands still."""
+        ended = time.monotonic()
+        self._wake.wait(POLL_SECONDS)
+        self._wake.clear()
+        while (quiet_at := min(self._quiet_at, ended + LATEST_SECONDS)) > (now := time.monotonic()):
+            self._stopped.wait(quiet_at - now)
 
     def _list(self) -> None:
         began = time.monotonic()
