@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -36,6 +37,9 @@ class HasHelp(Protocol):
         """The keys of the screen and of everything on it."""
 
 
+SWITCH_SECONDS = 0.0005
+"""How long the reader may keep the interpreter while a key waits: a frame asks for it several times, and Python's usual
+5 ms would be paid each time."""
 MEMORY_SECONDS = 0.5
 """Pause after a change of the view before it is written down."""
 
@@ -182,4 +186,5 @@ def run(home: Path, *, read_only: bool = False) -> None:
 
     ``read_only`` changes nothing on disk: not the index, not a run.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     Dashboard(RunStore(home, read_only=read_only), read_only=read_only).run()

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from mmfuse_runs.comparison import why_not_ranked
 from mmfuse_tui.bindings import Group, help_rows
@@ -19,6 +19,7 @@ from mmfuse_tui.board import BoardView
 from mmfuse_tui.clean import clean
 from mmfuse_tui.compare_blocks import COSTS, Comparison, blocks_of
 from mmfuse_tui.feed import Feed
+from mmfuse_tui.key_bar import KeyBar
 from mmfuse_tui.snapshot import ComparedRun
 
 MOST_COMPARED = 10
@@ -54,7 +55,7 @@ class CompareScreen(Screen[None]):
         with Container(id="compare-frame", classes="panel") as frame:
             frame.border_title = f"[b]Compare[/] {len(self._ids)} runs"
             yield BoardView(empty="reading the runs …", id="compare-board")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Ask for the runs."""

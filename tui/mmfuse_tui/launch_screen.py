@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from mmfuse.errors import MmfuseError
 from mmfuse_runs.specs import command_of
@@ -20,6 +20,7 @@ from mmfuse_tui.bindings import Group, help_rows
 from mmfuse_tui.clean import clean
 from mmfuse_tui.columns import Column, Piece
 from mmfuse_tui.control import Control
+from mmfuse_tui.key_bar import KeyBar
 from mmfuse_tui.launch_form import Field, Form
 from mmfuse_tui.table import Table
 
@@ -65,7 +66,7 @@ class LaunchScreen(Screen[str | None]):
         yield Static(id="launch-meaning", markup=False)
         yield Static(id="launch-says", markup=False)
         yield Static(id="launch-command", markup=False)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Fill in and check."""

@@ -12,7 +12,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from mmfuse.errors import MmfuseError
 from mmfuse_runs.folder import RunFolder
@@ -22,6 +21,7 @@ from mmfuse_tui.board import Block, BoardView
 from mmfuse_tui.control import Control
 from mmfuse_tui.deeds import Deeds
 from mmfuse_tui.feed import Feed
+from mmfuse_tui.key_bar import KeyBar
 from mmfuse_tui.machine_rows import MachineRow, machine_columns, machine_rows, meter_lines
 from mmfuse_tui.mark_table import MarkTable
 from mmfuse_tui.run_reader import processes_of
@@ -64,7 +64,7 @@ class MachineScreen(Screen[None]):
             yield MarkTable(
                 machine_columns(), key=lambda row: row.record.id, empty="no run is live", id="machine-table"
             )
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Look now and then."""

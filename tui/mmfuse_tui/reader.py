@@ -19,8 +19,9 @@ from textual.message import Message
 
 from mmfuse.errors import MmfuseError
 from mmfuse_runs.folder import RunFolder
-from mmfuse_tui.run_reader import RunReader, signature, sparkline_values
+from mmfuse_tui.run_reader import RunReader, signature
 from mmfuse_tui.snapshot import ComparedRun, RunSnapshot, StoreSnapshot
+from mmfuse_tui.sparks import journal_of, spark
 
 if TYPE_CHECKING:
     from mmfuse_runs.records import RunRecord
@@ -31,14 +32,13 @@ POLL_SECONDS = 0.2
 """Pause between two looks at the watched run: less than half of the half second a number may take to the screen."""
 IDLE_SECONDS = 1.0
 """Pause between two listings while no run is live; a new run appears within it."""
+QUIET_SECONDS, LATEST_SECONDS = 0.06, 1.0
+"""How long the cursor must have stood still before anything is read, unless the last look was so long ago: while a key
+is held down every frame would wait for a run that is passed over."""
 LIVE_SHARE, IDLE_SHARE = 0.05, 0.02
 """Largest share of a core that listing may take: with very many runs the pauses get longer."""
 SPARK_SECONDS = 0.03
 """Longest time per look that goes into sparklines."""
-SPARK_BYTES = 4_000_000
-"""Journals larger than this get no sparkline: reading them would hold up what the user looks at."""
-SPARK_POINTS = 12
-"""Values of a sparkline: the width of its column."""
 
 
 class Store(Protocol):
@@ -101,7 +101,7 @@ class Comparison:
         """Poll every run and post what is known after each one that changed."""
         for run_id, reader in self._readers.items():
             record = store.by_id.get(run_id)
-            if record is None or (record == self._records.get(run_id) and not record.live):
+            if record is None or (record == self._records.get(run_id) and not record.live and reader.complete):
                 continue
             snapshot = reader.poll(record)
             if snapshot is not None or record != self._records.get(run_id):
@@ -125,6 +125,7 @@ class Reader:
         self._snapshot = StoreSnapshot(loaded=False)
         self._list_at = 0.0
         self._watched: str | None = None
+        self._quiet_at = 0.0
         self._run_reader: RunReader | None = None
         self._seen_run: RunRecord | None = None
         self._comparison: Comparison | None = None
@@ -149,6 +150,7 @@ class Reader:
     def watch(self, run_id: str | None) -> None:
         """The run whose details are wanted from now on."""
         if run_id != self._watched:
+            self._quiet_at = time.monotonic() + QUIET_SECONDS if self._watched is not None else 0.0
             self._watched = run_id
             self._wake.set()
 
@@ -187,8 +189,15 @@ class Reader:
             except Exception:
                 # The dashboard must outlive anything a damaged folder can do; the next look may be fine.
                 logger.exception("reading the store failed")
-            self._wake.wait(POLL_SECONDS)
-            self._wake.clear()
+            self._pause()
+
+    def _pause(self) -> None:
+        """Until the next look: it is due, or somebody woke the thread and the cursor stands still."""
+        ended = time.monotonic()
+        self._wake.wait(POLL_SECONDS)
+        self._wake.clear()
+        while (quiet_at := min(self._quiet_at, ended + LATEST_SECONDS)) > (now := time.monotonic()):
+            self._stopped.wait(quiet_at - now)
 
     def _list(self) -> None:
         began = time.monotonic()
@@ -222,7 +231,7 @@ class Reader:
         run = self._snapshot.by_id.get(self._watched)
         if self._run_reader is None or self._run_reader.folder.id != self._watched:
             self._run_reader = RunReader(self._folder(self._watched))
-        elif run is not None and not run.live and run == self._seen_run:
+        elif run is not None and not run.live and run == self._seen_run and self._run_reader.complete:
             return
         self._seen_run = run
         snapshot = self._run_reader.poll(run)
@@ -249,12 +258,11 @@ class Reader:
         if run is None or run.damaged:
             return None
         folder = self._folder(run_id)
-        journal = folder.path / ("events.jsonl" if run.kind == "search" else "metrics.jsonl")
-        found = signature(journal)
+        found = signature(journal_of(folder, run))
         if found is None or found == self._spark_signatures.get(run_id):
             return None
         self._spark_signatures[run_id] = found
-        return tuple(sparkline_values(folder, run, points=SPARK_POINTS)) if found[1] <= SPARK_BYTES else None
+        return spark(folder, run)
 
     def _folder(self, run_id: str) -> RunFolder:
         """The folder of a run, there or not: one that vanished is shown as a problem, it raises nothing."""

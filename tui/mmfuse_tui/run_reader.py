@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,10 +42,22 @@ class RunReader:
         self._spec: Mapping[str, Any] = {}
         self._result: Mapping[str, Any] = {}
         self._task: Task | None = None
+        self._has_task = False
+        self._looked = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last snapshot held all there is; another look is due where it did not."""
+        return self._has_task
 
     def poll(self, run: RunRecord | None) -> RunSnapshot | None:
         """A new snapshot, or None when nothing changed since the last one. ``run`` is its record in the listing."""
-        changed = [self._poll_numbers(run), self._log.poll(self.folder.log_paths()), self._poll_facts(run)]
+        changed = [
+            self._poll_numbers(run),
+            self._log.poll(self.folder.log_paths()),
+            self._poll_facts(run),
+            self._poll_task(run),
+        ]
         if not any(changed):
             return None
         return RunSnapshot(
@@ -81,9 +94,7 @@ class RunReader:
 
     def _poll_facts(self, run: RunRecord | None) -> bool:
         problems: list[str] = []
-        spec = _read(self.folder.spec, problems)
-        if spec != self._spec:
-            self._spec, self._task = spec, _task_of(spec)
+        spec = self._spec = _read(self.folder.spec, problems)
         self._state = _read(self.folder.state, problems)
         outcome = _read(self.folder.exit, problems)
         self._architecture = architecture_of(spec, outcome, self._notes)
@@ -101,6 +112,18 @@ class RunReader:
             return False
         self._sections, self._problems = found
         return True
+
+    def _poll_task(self, run: RunRecord | None) -> bool:
+        """The dataset's task, which only diagrams need.
+
+        Option models take as long to load as everything that the first paint shows, so the curves do not wait for them.
+        """
+        is_first, self._looked = not self._looked, True
+        if run is None or self._has_task or (is_first and "mmfuse.spec" not in sys.modules):
+            return False
+        self._has_task = True
+        self._task = _task_of(self._spec)
+        return self._task is not None
 
 
 def architecture_of(
@@ -142,30 +165,6 @@ def processes_of(state: Mapping[str, Any]) -> dict[str, int]:
         if isinstance(identity, Mapping) and isinstance(identity.get("pid"), int):
             found[role] = identity["pid"]
     return found
-
-
-def sparkline_values(folder: RunFolder, run: RunRecord, *, points: int) -> Sequence[float]:
-    """The course of a run in ``points`` values or fewer: its best score so far by trial, or its metric by step."""
-    if run.kind == "search":
-        return _resample(_best_so_far(folder.trials(), maximize=run.maximize), points)
-    _, values = folder.metrics().series(run.metric) if run.metric else ((), ())
-    return _resample(values, points)
-
-
-def _best_so_far(trials: Sequence[TrialRecord], *, maximize: bool) -> list[float]:
-    scores = [trial.score for trial in trials if trial.score is not None]
-    better = max if maximize else min
-    best: list[float] = []
-    for score in scores:
-        best.append(score if not best else better(best[-1], score))
-    return best
-
-
-def _resample(values: Sequence[float], points: int) -> tuple[float, ...]:
-    """``points`` of the values, evenly spaced and always with the last."""
-    if len(values) <= points:
-        return tuple(values)
-    return tuple(values[round((index + 1) * len(values) / points) - 1] for index in range(points))
 
 
 def _task_of(spec: Mapping[str, Any]) -> Task | None:

@@ -15,7 +15,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.markup import escape
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from mmfuse.errors import MmfuseError
 from mmfuse_runs.records import RunRecord
@@ -28,6 +28,7 @@ from mmfuse_tui.control import Control
 from mmfuse_tui.deck import Deck
 from mmfuse_tui.deeds import Deeds
 from mmfuse_tui.feed import Feed
+from mmfuse_tui.key_bar import KeyBar
 from mmfuse_tui.log_view import LogView
 from mmfuse_tui.mark_table import MarkTable
 from mmfuse_tui.panels import load_panels
@@ -129,7 +130,7 @@ class RunsScreen(Screen[None]):
         yield Static(id="problem", markup=False)
         yield self._pane
         yield self._deck
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Listen to the feed and begin with what it has already."""

@@ -24,6 +24,10 @@ CELL_STYLES = frozenset({"cell--dim", "cell--strong", "cell--accent", "cell--bar
 """Component classes that cells may use beside those of states."""
 
 
+Layout = tuple[tuple[Column[Item], int], ...]
+"""Columns with their widths, left to right."""
+
+
 class Table(ScrollView, Painted, Generic[Item], can_focus=True):
     """Rows under fixed headings with one cursor that stays on its row when rows come, go or change places."""
 
@@ -89,6 +93,7 @@ class Table(ScrollView, Painted, Generic[Item], can_focus=True):
         self._rows: tuple[Item, ...] = ()
         self._cursor_key: str | None = None
         self._drawn: list[tuple[tuple[str, str], ...]] = []
+        self._laid_out: tuple[object, Layout[Item]] = (None, ())
 
     @property
     def rows(self) -> tuple[Item, ...]:
@@ -216,8 +221,14 @@ class Table(ScrollView, Painted, Generic[Item], can_focus=True):
     def _gap(self) -> int:
         return 2 if self.size.width >= 110 else 1
 
-    def _layout(self) -> tuple[tuple[Column[Item], int], ...]:
-        return choose_columns(self._columns, self.size.width - 3, gap=self._gap)
+    def _layout(self) -> Layout[Item]:
+        """The columns that fit and their widths, worked out once per width: every line asks for them."""
+        width = self.size.width
+        known_for, layout = self._laid_out
+        if known_for != (width, self._columns):
+            layout = choose_columns(self._columns, width - 3, gap=self._gap)
+            self._laid_out = ((width, self._columns), layout)
+        return layout
 
     def _head(self, width: int) -> Strip:
         base = self.base + self.part("table--head")
@@ -232,11 +243,12 @@ class Table(ScrollView, Painted, Generic[Item], can_focus=True):
             segments.append(Segment(" " * self._gap, base))
         return Strip(segments).adjust_cell_length(width, base)
 
-    def _pieces(self, item: Item, layout: Sequence[tuple[Column[Item], int]]) -> tuple[tuple[str, str], ...]:
+    def _pieces(self, item: Item, layout: Layout[Item]) -> tuple[tuple[str, str], ...]:
         pieces: list[tuple[str, str]] = []
+        gap = (" " * self._gap, "")
         for column, width in layout:
             pieces += fit_pieces(column.pieces(item, width), width, right=column.right)
-            pieces.append((" " * self._gap, ""))
+            pieces.append(gap)
         return tuple(pieces)
 
     def _move_to(self, row: int) -> None:

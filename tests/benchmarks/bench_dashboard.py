@@ -1,0 +1,262 @@
+"""The dashboard in a terminal, beside its goals and, where they are installed, `wandb leet` and terminalboard.
+
+``MMFUSE_PEERS`` names a virtual environment that holds the peers; they are nobody's dependency:
+``python -m venv peers && peers/bin/pip install wandb==0.31.0 terminalboard==0.5.3 plotext==5.3.2 tensorboardX``.
+Every program gets the same numbers in its own format and the same terminal (tmux, 200 x 50); times run from exec to
+what a person sees. Rows say seconds of wall clock unless they say CPU; where a share of a core is meant, it is CPU
+seconds a second. Each program starts several times and the best is taken: on a shared machine the others measure the
+neighbours.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from manyruns import course, fill_home, start_live_run
+from peers import Peer, installed_peers
+from sidebyside import Ratio
+from terminal import NeverSeen, Terminal
+
+from mmfuse_runs.reporter import RunReporter
+
+SHOWN = re.compile("[\u2801-\u28ff]{3}")
+"""A piece of a curve."""
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything."""
+
+    runs: int = 1_000
+    many_runs: int = 10_000
+    steps: int = 10_000
+    long_steps: int = 100_000
+    points: int = 1_000_000
+    live: int = 8
+    keys: int = 60
+    lags: int = 20
+    rounds: int = 5
+    rest: float = 10.0
+
+
+TINY = Sizes(20, 20, 60, 200, 5_000, live=2, keys=2, lags=1, rounds=1, rest=0.2)
+
+
+def measure(*, quick: bool = False) -> list[Ratio]:
+    """Ours beside the goals, then beside each peer that is there."""
+    if shutil.which("tmux") is None:
+        print("bench_dashboard: tmux is not installed, so only the redrawing was measured", file=sys.stderr)
+        return [_redraw(Sizes() if not quick else TINY)]
+    sizes = TINY if quick else Sizes()
+    peers = [] if quick else installed_peers()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        few = many = folder / "few"
+        found = [*_first_paint(few, sizes.runs, 0.50, sizes, peers), *_live(few, sizes)]
+        if sizes.many_runs > sizes.runs:
+            many = folder / "many"
+            found += _first_paint(many, sizes.many_runs, 0.70, sizes, [])
+        found += _keys(many, sizes)
+        found += _long_run(folder / "long", sizes, peers)
+    return [*found, _redraw(sizes)]
+
+
+def dashboard(home: Path) -> list[str]:
+    """What `mmfuse tui` runs."""
+    return [sys.executable, "-c", "from mmfuse_cli.main import main; main()", "tui", "--home", str(home)]
+
+
+def _first_paint(home: Path, runs: int, goal: float, sizes: Sizes, peers: list[Peer]) -> Iterator[Ratio]:
+    """From exec to the table and the first curves, and what the program takes while nothing happens."""
+    fill_home(home, runs, steps=sizes.steps)
+    begun = [_start(dashboard(home), _is_painted(runs), rest=sizes.rest) for _ in range(sizes.rounds)]
+    wall, cpu = min(start.wall for start in begun), min(start.cpu for start in begun)
+    yield Ratio(f"first paint, {runs:,} runs / goal", wall, goal, goal=1)
+    yield Ratio(f"first paint, {runs:,} runs, CPU / goal", cpu, goal, goal=1)
+    memory = min(start.memory for start in begun)
+    yield Ratio(f"memory at first paint, {runs:,} runs / 70 MiB", memory, 70 * MIB, goal=1, unit="B")
+    later = max(start.later for start in begun)
+    yield Ratio(f"memory after a while, {runs:,} runs / 70 MiB", later, 70 * MIB, goal=1, unit="B")
+    yield Ratio(f"idle, {runs:,} runs, CPU / 2 % of a core", min(start.load for start in begun), 0.02, goal=1)
+    for peer in peers:
+        logs = home.parent / f"{peer.name}-{runs}"
+        peer.write(logs, runs, list(course(sizes.steps)))
+        theirs = _start(peer.command(logs), SHOWN.search, timeout=120, rest=sizes.rest)
+        yield Ratio(f"first paint, {runs:,} runs / {peer.name}{theirs.remark}", wall, theirs.wall, goal=1)
+        yield Ratio(f"first paint, {runs:,} runs, CPU / {peer.name}{theirs.remark}", cpu, theirs.cpu, goal=1)
+        yield Ratio(f"memory after a while, {runs:,} runs / {peer.name}", later, theirs.later, goal=1, unit="B")
+
+
+def _live(home: Path, sizes: Sizes) -> Iterator[Ratio]:
+    """Runs that report ten times a second: what watching them costs, and how late their numbers are."""
+    with _live_runs(home, sizes) as live, Terminal() as terminal:
+        terminal.start(dashboard(home))
+        terminal.wait(lambda text: SHOWN.search(text) and f"{sizes.live} running" in text)
+        time.sleep(sizes.rest / 2)
+        load = terminal.load(sizes.rest)
+        yield Ratio(f"{sizes.live} live runs at 10 Hz, CPU / 15 % of a core", load, 0.15, goal=1)
+        lags = [_lag(live.newest, number, terminal) for number in range(sizes.lags)]
+        yield Ratio("from log() to the screen, p95 / 0.5 s", p95(lags), 0.5, goal=1)
+
+
+def _keys(home: Path, sizes: Sizes) -> Iterator[Ratio]:
+    """From a key to the frame it makes: down through the table, each time to the curves of another run."""
+    with _live_runs(home, sizes), Terminal() as terminal:
+        terminal.start(dashboard(home))
+        terminal.wait(lambda text: SHOWN.search(text) and f"{sizes.live} running" in text)
+        time.sleep(min(3.0, sizes.rest))
+        waits = []
+        for number in range(sizes.keys):
+            before = _cursor_row(terminal.text())
+            began = time.perf_counter()
+            terminal.press("j" if number // 10 % 2 == 0 else "k")
+            waits.append(terminal.wait(lambda text, row=before: _cursor_row(text) != row) - began)
+            time.sleep(0.15 + 0.013 * (number % 7))  # not in step with whatever the program does regularly
+        print(f"keys: median {statistics.median(waits) * 1e3:.0f} ms, worst {max(waits) * 1e3:.0f} ms", file=sys.stderr)
+        name = f"key to frame, {sizes.many_runs:,} runs, {sizes.live} live, p95 / 30 ms"
+        yield Ratio(name, p95(waits), 0.030, goal=1)
+
+
+def _long_run(home: Path, sizes: Sizes, peers: list[Peer]) -> Iterator[Ratio]:
+    """One run with a long journal: from exec to its curves, complete."""
+    fill_home(home, 1, steps=sizes.long_steps)
+    begun = [_start(dashboard(home), SHOWN.search) for _ in range(sizes.rounds)]
+    wall, cpu = min(start.wall for start in begun), min(start.cpu for start in begun)
+    name = f"a run of {sizes.long_steps:,} steps x 4 opened"
+    yield Ratio(f"{name} / 0.7 s", wall, 0.7, goal=1)
+    yield Ratio(f"{name}, CPU / 0.7 s", cpu, 0.7, goal=1)
+    for peer in peers:
+        logs = home.parent / f"{peer.name}-long"
+        peer.write(logs, 1, list(course(sizes.long_steps)))
+        theirs = _start(peer.command(logs), peer.is_complete(sizes.long_steps), timeout=60)
+        yield Ratio(f"{name} / {peer.name}{theirs.remark}", wall, theirs.wall, goal=1)
+        yield Ratio(f"{name}, CPU / {peer.name}{theirs.remark}", cpu, theirs.cpu, goal=1)
+
+
+def _redraw(sizes: Sizes) -> Ratio:
+    """Thinning and drawing a whole screen of one long series, as when a point was added to it."""
+    import numpy as np
+
+    from mmfuse_tui.curves import ChartData, make_curve
+    from mmfuse_tui.plot import make_plot
+
+    steps, values = np.arange(sizes.points), np.random.default_rng(0).normal(size=sizes.points).cumsum()
+
+    def redraw() -> None:
+        make_plot(ChartData("loss", (make_curve("train/loss", steps, values),)), 190, 46)
+
+    return Ratio(f"redraw of {sizes.points:,} points / 50 ms", _best(redraw, times=5), 0.050, goal=1)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What it took until the screen fitted, and where a rest followed, what the program took and held then.
+
+    ``remark`` says when the screen never fitted.
+    """
+
+    wall: float
+    cpu: float
+    memory: float
+    load: float = 0.0
+    later: float = 0.0
+    remark: str = ""
+
+
+def _start(command: list[str], fits: Callable[[str], object], *, timeout: float = 60.0, rest: float = 0.0) -> Start:
+    with Terminal() as terminal:
+        terminal.start(command)
+        remark = ""
+        try:
+            seen = terminal.wait(fits, timeout=timeout)
+        except NeverSeen:
+            seen, remark = time.perf_counter(), f" (gave up after {timeout:.0f} s)"
+        cpu, memory = terminal.cpu_seconds(), terminal.resident_bytes()
+        time.sleep(rest)
+        load = terminal.load(rest) if rest else 0.0
+        return Start(seen - terminal.began, cpu, memory, load, terminal.resident_bytes(), remark)
+
+
+class _Live:
+    """Live runs of this process and the thread that reports for all but the newest."""
+
+    def __init__(self, reporters: list[RunReporter]) -> None:
+        self.newest = reporters[-1]
+        self._reporters = reporters
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._report)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stop reporting; the folders go."""
+        self._ended.set()
+        self._thread.join()
+        for reporter in self._reporters:
+            reporter.close()
+            shutil.rmtree(reporter.folder)
+
+    def _report(self) -> None:
+        step = 1_000_000
+        while not self._ended.wait(0.1):
+            step += 1
+            for reporter in self._reporters[:-1]:
+                reporter.metrics({"train/loss": 1 / step, "val/accuracy": 0.5 + step % 100 / 300}, step=step)
+                reporter.progress(step % 1000, 1000, what=f"epoch {step % 1000 // 100}/10")
+
+
+@contextmanager
+def _live_runs(home: Path, sizes: Sizes) -> Iterator[_Live]:
+    runs = _Live([start_live_run(home, number, steps=sizes.steps // 10) for number in range(sizes.live)])
+    try:
+        yield runs
+    finally:
+        runs.end()
+
+
+def _lag(reporter: RunReporter, number: int, terminal: Terminal) -> float:
+    """From a number reported to the number in the legend of its chart."""
+    value = 0.3001 + number / 1000
+    time.sleep(0.31 + 0.037 * (number % 5))
+    began = time.perf_counter()
+    reporter.metrics({"val/accuracy": value}, step=2_000_000 + number)
+    return terminal.wait(lambda text: f"val {value:.4f}" in text) - began
+
+
+def _is_painted(runs: int) -> Callable[[str], bool]:
+    """The whole first frame: the table with all runs, and curves."""
+    return lambda text: f"Runs {runs}" in text and SHOWN.search(text) is not None
+
+
+def _cursor_row(text: str) -> int:
+    return next((row for row, line in enumerate(text.split("\n")) if "▌" in line), -1)
+
+
+def p95(values: list[float]) -> float:
+    """The value that 19 of 20 stay below."""
+    return sorted(values)[min(len(values) - 1, int(0.95 * len(values)))]
+
+
+def _best(work: Callable[[], object], *, times: int) -> float:
+    def once() -> float:
+        began = time.perf_counter()
+        work()
+        return time.perf_counter() - began
+
+    return min(once() for _ in range(times))
+
+
+if __name__ == "__main__":
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    print(*measure(), sep="\n")
