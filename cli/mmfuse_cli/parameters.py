@@ -95,6 +95,7 @@ Plots = Annotated[
         "--plot",
         help="Draw this metric, such as val/accuracy, or the score of a search by trial; may be repeated.",
         metavar="METRIC|score",
+        autocompletion=complete.metrics,
     ),
 ]
 Picture = Annotated[
@@ -117,7 +118,7 @@ Selection = Annotated[
 Conditions = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Only runs for which all hold: kind:search state:running tag:x val/accuracy>0.7 age<2d, or text.",
+        help="Only runs for which all hold: kind:search tag:x or tag:y 'best(val/accuracy)>0.7' age<2d, or text.",
         metavar="[CONDITION]...",
         autocompletion=complete.conditions,
     ),

@@ -73,6 +73,44 @@ def test_conditions_must_all_hold(mmfuse, make_run):
     assert [run["id"] for run in json.loads(listed)["runs"]] == [good]
 
 
+def test_conditions_may_be_alternatives_and_ask_for_settings(mmfuse, make_run):
+    paper = make_run("finished", tags=["paper"], settings=["fit.epochs=7"])
+    crashed = make_run("crashed")
+    make_run("finished", tags=["draft"])
+
+    def ids(*conditions):
+        return [run["id"] for run in json.loads(mmfuse("runs", "ls", *conditions, "--json").stdout)["runs"]]
+
+    assert ids("tag:paper", "or", "state:crashed") == [crashed, paper]
+    assert ids("tag:paper or state:crashed", "not state:finished") == [crashed]
+    assert ids("fit.epochs=7") == [paper]
+
+
+def test_columns_and_order_may_be_settings_and_ends_of_curves(mmfuse, make_run, store):
+    low, high = make_run("finished", settings=["fit.epochs=7"]), make_run("finished")
+    for run_id, values in ((low, [0.9, 0.1]), (high, [0.2, 0.3])):
+        rows = [{"s": step, "e": 0, "t": 0.0, "n": None, "m": {"val/f1": value}} for step, value in enumerate(values)]
+        head = {"v": 1, "run": run_id, "attempt": 1, "t0": 0.0, "resume_step": None}
+        text = "".join(json.dumps(row) + "\n" for row in (head, *rows))
+        (store.folder(run_id).path / "metrics.jsonl").write_text(text)
+
+    shown = mmfuse("runs", "ls", "--cols", "id,best(val/f1),fit.epochs", "--sort", "-last(val/f1)").stdout
+    asked = json.loads(mmfuse("runs", "ls", "--cols", "last(val/f1)", "--sort", "+last(val/f1)", "--json").stdout)
+
+    assert [line.split() for line in shown.splitlines()] == [
+        ["run", "best(val/f1)", "fit.epochs"],
+        [high, "0.3000", "30"],
+        [low, "0.9000", "7"],
+    ]
+    assert [run["cols"] for run in asked["runs"]] == [{"last(val/f1)": 0.1}, {"last(val/f1)": 0.3}]
+
+
+def test_sorting_by_a_setting_that_no_run_has_is_a_slip(mmfuse, make_run):
+    make_run("finished")
+
+    assert "did you mean 'fit.epochs'" in mmfuse("runs", "ls", "--sort", "fit.epohcs").stderr
+
+
 def test_a_condition_on_an_unknown_field_is_a_usage_error(mmfuse, make_run):
     make_run("finished")
 

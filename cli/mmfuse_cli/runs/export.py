@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmfuse_cli.access import matcher, open_store
+from mmfuse_cli.access import meet, open_store
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import Conditions, Home, Output
 from mmfuse_cli.render import SCHEMA, say, spelled, write_data
-from mmfuse_cli.runs.ls import ordered
+from mmfuse_cli.runs.ls import ordered, views_of
 
 if TYPE_CHECKING:
     from mmfuse_runs.records import RunRecord
@@ -62,8 +62,8 @@ def export(
     package booktabs.
     """
     store = open_store(home, read_only=True)
-    meets = matcher(conditions or ())
-    records = ordered([record for record in store.records() if meets(record)], sort)
+    views = ordered(views_of(store, meet(store, store.records(), conditions)), sort)
+    records = [view.record for view in views]
     text = WRITERS[format](records)
     if output is None:
         write_data(text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmfuse.errors import BadSpec, RunBusy
-from mmfuse_cli.access import confirm, matcher, open_store, select
+from mmfuse_cli.access import confirm, meet, open_store, select
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import Conditions, DryRun, Home, Selection, Yes
 from mmfuse_cli.render import out, say
@@ -53,11 +53,11 @@ def gc(
     if not conditions and older is None and shorter is None:
         raise BadSpec("no rule says which runs may go", "mmfuse runs gc --older 30d --dry-run")
     store = open_store(home)
-    rules = [*(conditions or ()), *([f"age>={older}"] if older else ())]
+    rules = [f"age>={older}"] if older else []
     # Turned around, so that runs which never began to work count as short.
     rules += [f"-seconds>={shorter}"] if shorter else []
-    meets = matcher(rules)
-    chosen = [record for record in store.records() if not record.live and not record.starred and meets(record)]
+    removable = [record for record in store.records() if not record.live and not record.starred]
+    chosen = meet(store, meet(store, removable, conditions), rules)
     if not chosen:
         say("nothing to remove")
         return
