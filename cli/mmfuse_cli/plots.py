@@ -22,7 +22,7 @@ HEIGHT = 16
 PICTURES = (".svg", ".png", ".pdf")
 
 _SERIES = ("cyan", "yellow", "magenta", "green", "blue", "red")
-_COLOURS = {
+ROLE_COLOURS = {
     **{f"series--{index}": colour for index, colour in enumerate(_SERIES)},
     "plot--title": "bold",
     "plot--axis": "dim",
@@ -81,7 +81,7 @@ def drawn(chart: ChartData, *, width: int, height: int = HEIGHT) -> list[str]:
     from mmfuse_tui.plot import make_plot
 
     plot = make_plot(chart, width, height)
-    return ["".join(paint(text, _COLOURS.get(role, "")) for text, role in row).rstrip() for row in plot.rows]
+    return ["".join(paint(text, ROLE_COLOURS.get(role, "")) for text, role in row).rstrip() for row in plot.rows]
 
 
 def save_picture(charts: Sequence[ChartData], path: Path) -> None:

@@ -28,10 +28,8 @@ def resolve_found(
         UnknownName: no such run or trial.
         BadSpec: the run has found nothing yet.
     """
-    selector, _, number = source.partition(":")
-    folder = store.folder(store.find(selector))
+    folder, number, architecture = architecture_at(store, source)
     origin = spec_from_json(folder.spec())
-    architecture = _trial_architecture(folder, number) if number else _found_architecture(folder)
     inherited = data_and_fit(origin)
     if dataset not in (None, origin.dataset):
         inherited = [setting for setting in inherited if not setting.startswith("data.")]
@@ -44,6 +42,18 @@ def resolve_found(
         test=test,
         source=f"{folder.id}:{number}" if number else folder.id,
     )
+
+
+def architecture_at(store: RunStore, source: str) -> tuple[RunFolder, str, Architecture]:
+    """The run that ``source`` (``RUN`` or ``RUN:TRIAL``) names, the trial's number ("" for none), what was found there.
+
+    Raises:
+        UnknownName: no such run or trial.
+        BadSpec: the run has found nothing yet.
+    """
+    selector, _, number = source.partition(":")
+    folder = store.folder(store.find(selector))
+    return folder, number, _trial_architecture(folder, number) if number else _found_architecture(folder)
 
 
 def resolve_checkpoint(
