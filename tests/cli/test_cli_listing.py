@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -409,6 +410,72 @@ def test_export_writes_a_file(mmfuse, make_run, tmp_path: Path):
 
     assert result.stdout == ""
     assert len(json.loads((tmp_path / "runs.json").read_text())["runs"]) == 1
+
+
+@pytest.fixture
+def seeds_of_two(make_run):
+    """Two searches with three seeds each, on one dataset."""
+    scores = {"mixmas": [0.7, 0.8, 0.9], "unimodal": [0.5, 0.5, 0.8]}
+    for subject, values in scores.items():
+        for seed, score in enumerate(values):
+            result = {"metric": "val/accuracy", "score": score, "fingerprint": "aaaa", "dataset_label": "avmnist"}
+            kind = "search" if subject == "mixmas" else "train"
+            make_run("finished", kind=kind, seed=seed, result={**result, "metrics": {"val/loss": 1 - score}})
+    return {subject: (statistics.fmean(values), statistics.stdev(values)) for subject, values in scores.items()}
+
+
+def test_a_pivot_sums_runs_up_by_two_fields_with_the_best_bold(mmfuse, seeds_of_two):
+    shown = mmfuse("runs", "export", "--rows", "subject", "--cols", "dataset", "-f", "md").stdout
+    told = json.loads(mmfuse("runs", "export", "--rows", "subject", "-f", "json").stdout)
+
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown.splitlines()]
+    assert rows[0] == ["subject", "avmnist"]
+    assert rows[2] == ["mixmas", "**0.8000 ± 0.1000**"]
+    assert rows[3] == ["unimodal", "0.6000 ± 0.1732"]
+    cells = {cell["row"]: (cell["mean"], cell["std"]) for cell in told["cells"]}
+    assert cells == {name: pytest.approx(pair) for name, pair in seeds_of_two.items()}
+    assert [cell["n"] for cell in told["cells"]] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("agg", "value", "words"),
+    [
+        ("mean", "score", ["0.8000", "0.6000"]),
+        ("median", "score", ["0.8000", "0.5000"]),
+        ("best", "score", ["0.9000", "0.8000"]),
+        ("best", "val/loss", ["0.1000", "0.2000"]),
+        ("count", "score", ["3", "3"]),
+        ("mean", "fit.epochs", ["30.00", "30.00"]),
+    ],
+)
+def test_a_pivot_sums_up_as_asked(mmfuse, seeds_of_two, agg, value, words):
+    shown = mmfuse("runs", "export", "--rows", "subject", "--agg", agg, "--value", value).stdout
+
+    assert [line.split(",")[1] for line in shown.splitlines()[1:]] == words
+
+
+def test_a_pivot_in_latex_is_a_booktabs_table(mmfuse, seeds_of_two):
+    lines = mmfuse("runs", "export", "--rows", "subject", "-f", "latex").stdout.splitlines()
+
+    assert lines[0] == r"\begin{tabular}{ll}"
+    assert lines[4] == r"mixmas & \textbf{0.8000 $\pm$ 0.1000} \\"
+    assert (lines[1], lines[3], lines[-2], lines[-1]) == (r"\toprule", r"\midrule", r"\bottomrule", r"\end{tabular}")
+
+
+def test_a_pivot_of_different_data_names_no_best(mmfuse, seeds_of_two, make_run):
+    other = {"metric": "val/accuracy", "score": 0.99, "fingerprint": "bbbb", "dataset_label": "avmnist"}
+    make_run("finished", result=other)
+
+    result = mmfuse("runs", "export", "--rows", "subject", "-f", "md")
+
+    assert "**" not in result.stdout
+    assert "fingerprints differ" in result.stderr
+
+
+def test_a_pivot_of_words_is_refused(mmfuse, seeds_of_two):
+    result = mmfuse("runs", "export", "--rows", "subject", "--value", "notes")
+
+    assert (result.exit_code, "no number to sum up" in result.stderr) == (2, True)
 
 
 def test_a_reader_that_has_seen_enough_causes_no_complaint(make_run):
