@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmfuse.errors import BadSpec, MmfuseError, unknown_name
 from mmfuse_cli.render import out_painted, paint, say, width
@@ -44,6 +44,17 @@ def show_plots(
         return
     for chart in charts:
         out_painted(drawn(chart, width=width()))
+
+
+def curves_of(store: RunStore, records: Sequence[RunRecord], metrics: Sequence[str]) -> dict[str, Any]:
+    """The curves of ``metrics`` as they would be drawn, for ``--json``."""
+    return {
+        metric: [
+            {"name": curve.name, "steps": curve.steps.tolist(), "values": curve.values.tolist()}
+            for curve in chart_of(store, records, metric).curves
+        ]
+        for metric in metrics
+    }
 
 
 def chart_of(store: RunStore, records: Sequence[RunRecord], metric: str) -> ChartData:

@@ -15,7 +15,7 @@ from mmfuse_cli.arrays import arrays_of
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.outcome import RESULT_COLUMNS, result_rows
 from mmfuse_cli.parameters import Home, Json, Picture, Plots, Run
-from mmfuse_cli.plots import show_plots
+from mmfuse_cli.plots import curves_of, show_plots
 from mmfuse_cli.render import STATE_COLOURS, out, out_json, out_painted, width
 from mmfuse_cli.table import Column, draw
 from mmfuse_runs.records import architecture_label
@@ -64,7 +64,7 @@ def show(
     record = store.record(store.find(run))
     folder = store.folder(record.id)
     if json:
-        out_json(_answer(record, folder))
+        out_json(_answer(record, folder) | ({"curves": curves_of(store, [record], plot)} if plot else {}))
         return
     if plot or save:
         show_plots(store, [record], plot, save)
