@@ -40,6 +40,11 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Print the run's id and return at once; the run goes on.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done and do nothing.")]
 
+Notify = Annotated[
+    str | None,
+    typer.Option("--notify", help="A shell command to call when the run has ended [MMFUSE_NOTIFY].", metavar="COMMAND"),
+]
+
 Dataset = Annotated[
     str,
     typer.Option(
