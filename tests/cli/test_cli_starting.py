@@ -342,9 +342,7 @@ def test_a_misspelled_device_is_a_usage_error_and_makes_no_run(mmfuse, launcher,
     assert store.records() == []
 
 
-@pytest.mark.parametrize(
-    "begin", [["search", "mixmas", "--dataset", "avmnist"], ["runs", "rerun", "latest"]], ids=" ".join
-)
+@pytest.mark.parametrize("command", ["search mixmas --dataset avmnist", "runs rerun latest"])
 def test_notices_are_left_to_the_supervisors_that_a_command_starts(mmfuse, make_run, launcher, monkeypatch, command):
     monkeypatch.setenv("MMFUSE_NOTIFY", "as before")
     make_run("finished")

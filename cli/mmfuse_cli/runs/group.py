@@ -29,6 +29,7 @@ class RunsGroup(LazyGroup):
         "note": Entry("mmfuse_cli.runs.notes:note", "Name, star or annotate a run."),
         "rm": Entry("mmfuse_cli.runs.remove:rm", "Remove runs and all their files."),
         "export": Entry("mmfuse_cli.runs.export:export", "Write runs as CSV, JSON, Markdown or LaTeX."),
+        "fsck": Entry("mmfuse_cli.runs.fsck:fsck", "Find damage in the run store, and mend it."),
         "gc": Entry("mmfuse_cli.runs.remove:gc", "Remove runs by age, length and state."),
     }
 
