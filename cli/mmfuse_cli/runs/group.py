@@ -28,6 +28,7 @@ class RunsGroup(LazyGroup):
         "tag": Entry("mmfuse_cli.runs.notes:tag", "Add tags to runs, or take them away."),
         "note": Entry("mmfuse_cli.runs.notes:note", "Name, star or annotate a run."),
         "rm": Entry("mmfuse_cli.runs.remove:rm", "Remove runs and all their files."),
+        "import": Entry("mmfuse_cli.runs.import_:import_", "Make a run of a table that another program wrote."),
         "export": Entry("mmfuse_cli.runs.export:export", "Write runs as CSV, JSON, Markdown or LaTeX."),
         "fsck": Entry("mmfuse_cli.runs.fsck:fsck", "Find damage in the run store, and mend it."),
         "gc": Entry("mmfuse_cli.runs.remove:gc", "Remove runs by age, length and state."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -164,7 +165,10 @@ def reproducing_command(folder: RunFolder) -> str:
     from mmfuse_runs.specs import command_of
 
     try:
-        return command_of(spec_from_json(folder.spec()))
+        spec = folder.spec()
+        if spec.get("kind") == "import":
+            return shlex.join(["mmfuse", "runs", "import", str(spec.get("from")), str(spec.get("source"))])
+        return command_of(spec_from_json(spec))
     except MmfuseError:
         return f"mmfuse runs rerun {folder.id}"
 
