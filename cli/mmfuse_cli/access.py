@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from mmfuse_runs.records import RunRecord
     from mmfuse_runs.store import RunStore
 
-_CONDITION = re.compile(r"-?[A-Za-z][\w./]*(:|!=|=|<|>).+", re.DOTALL)
+_CONDITION = re.compile(r"\w.*?(:|~|=|<|>)", re.DOTALL)
 
 
 def open_store(home: str | None, *, read_only: bool = False) -> RunStore:
@@ -40,34 +39,43 @@ def select(store: RunStore, words: Sequence[str]) -> list[RunRecord]:
 
     Raises:
         UnknownName: when a word names no run, or several.
-        BadSpec: when no run meets the conditions.
+        BadSpec: when no run meets the conditions, or they mean nothing.
     """
     named = {store.find(word) for word in words if not is_condition(word)}
     conditions = [word for word in words if is_condition(word)]
-    meets = matcher(conditions)
-    chosen = [record for record in store.records() if record.id in named or (conditions and meets(record))]
+    records = store.records()
+    meeting = {record.id for record in meet(store, records, conditions)} if conditions else set()
+    chosen = [record for record in records if record.id in named | meeting]
     if not chosen:
         raise BadSpec(f"no run meets {' '.join(conditions)}", "mmfuse runs ls")
     return chosen
 
 
 def is_condition(word: str) -> bool:
-    """Whether ``word`` is a condition such as ``state:running``, not the name of a run."""
-    return _CONDITION.fullmatch(word) is not None
+    """Whether ``word`` is a condition such as ``state:running``, or joins two, and is not the name of a run."""
+    from mmfuse_runs.query import is_connective
+
+    return _CONDITION.search(word) is not None or is_connective(word) or not word.strip("()")
 
 
-def matcher(conditions: Sequence[str]) -> Callable[[RunRecord], bool]:
-    """The test that runs pass for which all ``conditions`` hold; their grammar is that of the dashboard's filter.
+def meet(store: RunStore, records: Sequence[RunRecord], conditions: Sequence[str] | None) -> list[RunRecord]:
+    """Those of ``records`` for which all ``conditions`` hold; their grammar is that of the dashboard's filter.
 
     Raises:
-        BadSpec: for an unknown field, or a comparison with something that is no number.
+        BadSpec: for an unknown field, a comparison with something that is no number, or a term that is missing.
+        UnknownName: for a setting that none of the records has.
     """
     if not conditions:
-        return lambda record: True
-    from mmfuse_tui.query import parse_query
+        return list(records)
+    from mmfuse_runs.query import parse_query
 
-    query, now = parse_query(" ".join(conditions)), time.time()
-    return lambda record: query.matches(record, now=now)
+    return parse_query(joined(conditions)).chosen(records, store)
+
+
+def joined(conditions: Sequence[str]) -> str:
+    """One filter of several arguments. One that the shell handed over whole, blanks and all, stays a unit."""
+    several = len(conditions) > 1
+    return " ".join(f"({word})" if several and re.search(r"\s", word) else word for word in conditions)
 
 
 def somebody_there() -> bool:

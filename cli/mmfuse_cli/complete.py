@@ -50,6 +50,47 @@ def conditions(context: typer.Context, incomplete: str) -> Offer:
     return _starting([(f"{field}:{value}", "") for value in sorted(values) if value], incomplete)
 
 
+def fields(context: typer.Context, incomplete: str) -> Offer:
+    """What runs can be sorted by: facts, metrics that were measured, what their curves reached, settings."""
+    sign = incomplete[:1] if incomplete[:1] in ("+", "-") else ""
+    return [(sign + name, meaning) for name, meaning in _fields(context, incomplete.removeprefix(sign))]
+
+
+def listed_fields(context: typer.Context, incomplete: str) -> Offer:
+    """The same, for the last of a list with commas."""
+    before, comma, last = incomplete.rpartition(",")
+    return [(before + comma + name, meaning) for name, meaning in _fields(context, last)]
+
+
+def metrics(context: typer.Context, incomplete: str) -> Offer:
+    """Metrics that runs have measured, and the score of searches by trial."""
+    return _starting([("score", "trials of a search"), *((name, "") for name in _measured(context))], incomplete)
+
+
+def _fields(context: typer.Context, incomplete: str) -> Offer:
+    from mmfuse_runs.fields import CURVES, NUMBERS, TEXTS
+
+    measured = _measured(context)
+    curves = [f"{function}({metric})" for function in CURVES for metric in measured]
+    known = [*sorted({*NUMBERS, *TEXTS} - {"is"}), *measured, *curves, *_settings_of_latest(context)]
+    return _starting([(name, "") for name in known], incomplete)
+
+
+def _measured(context: typer.Context) -> list[str]:
+    return sorted({name for record in _records(context) for name in record.metrics})
+
+
+def _settings_of_latest(context: typer.Context) -> list[str]:
+    """Settings of the newest run: those of all would be read from thousands of files."""
+    from mmfuse_cli.access import open_store
+    from mmfuse_runs.fields import RunView
+
+    newest = _records(context)[:1]
+    folders = open_store(context.params.get("home"), read_only=True)
+    keys = [key for record in newest for key in RunView(record, folder=folders.folder(record.id)).settings]
+    return [key if "." in key else f"set.{key}" for key in keys]
+
+
 def datasets(context: typer.Context, incomplete: str) -> Offer:
     """Datasets and what they are."""
     return _registered("DATASETS", incomplete)

@@ -98,7 +98,7 @@ def info(dataset: Name, json: Json = False, home: Home = None, data_root: DataRo
 
 
 @examples("mmfuse data get avmnist", "mmfuse data get avmnist --data-root /scratch/data")
-def get(dataset: Name, home: Home = None, data_root: DataRoot = None) -> None:
+def get(dataset: Name, json: Json = False, home: Home = None, data_root: DataRoot = None) -> None:
     """Fetch a dataset and prepare it.
 
     Downloads go on where they were interrupted and are checked. Prints the folder.
@@ -106,13 +106,14 @@ def get(dataset: Name, home: Home = None, data_root: DataRoot = None) -> None:
     from mmfuse.registry import DATASETS
 
     module = DATASETS.get(dataset)
-    out(str(_metered(module.prepare, _root(home, data_root))))
+    _tell_folder(_metered(module.prepare, _root(home, data_root)), dataset, json=json)
 
 
 @examples("mmfuse data build avmnist --mnist DIR --fsdd DIR --esc50 DIR", "mmfuse data info avmnist   (what it needs)")
 def build(
     context: typer.Context,
     dataset: Name,
+    json: Json = False,
     home: Home = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -126,7 +127,11 @@ def build(
     if not hasattr(module, "build"):
         raise BadSpec(f"{dataset} is not built from files", f"mmfuse data get {dataset}")
     given = _keywords(module.build, context.args, dataset)
-    out(str(_metered(module.build, _root(home, data_root), **given)))
+    _tell_folder(_metered(module.build, _root(home, data_root), **given), dataset, json=json)
+
+
+def _tell_folder(folder: object, dataset: str, *, json: bool) -> None:
+    out_json({"dataset": dataset, "folder": str(folder)}) if json else out(str(folder))
 
 
 @examples("mmfuse data check avmnist")

@@ -18,6 +18,7 @@ from mmfuse_cli.parameters import (
     Home,
     Json,
     Name,
+    Notify,
     OptionalDataset,
     Settings,
     Tags,
@@ -74,6 +75,7 @@ def checkpoint(
     name: Name = "",
     tags: Tags = None,
     detach: Detach = False,
+    notify: Notify = None,
     dry_run: DryRun = False,
     json: Json = False,
     home: Home = None,
@@ -93,7 +95,7 @@ def checkpoint(
         spec,
         placement=Placement(device, data_root),
         label=Label(name, tags or ()),
-        manner=Manner(detach, dry_run, json),
+        manner=Manner(detach, dry_run, json, notify),
     )
 
 
@@ -121,6 +123,7 @@ def retrieval(
     name: Name = "",
     tags: Tags = None,
     detach: Detach = False,
+    notify: Notify = None,
     dry_run: DryRun = False,
     json: Json = False,
     home: Home = None,
@@ -146,5 +149,5 @@ def retrieval(
         ),
         placement=Placement(device, data_root),
         label=Label(name, tags or ()),
-        manner=Manner(detach, dry_run, json),
+        manner=Manner(detach, dry_run, json, notify),
     )

@@ -12,7 +12,7 @@ from mmfuse.errors import DataMissing, UnknownName
 from mmfuse_cli import complete
 from mmfuse_cli.access import open_store
 from mmfuse_cli.lazy import examples
-from mmfuse_cli.parameters import DataRoot, Detach, Device, DryRun, Home, Json, Name, Settings, Tags
+from mmfuse_cli.parameters import DataRoot, Detach, Device, DryRun, Home, Json, Name, Notify, Settings, Tags
 
 if TYPE_CHECKING:
     from mmfuse_runs.store import RunStore
@@ -70,6 +70,7 @@ def extract(
     name: Name = "",
     tags: Tags = None,
     detach: Detach = False,
+    notify: Notify = None,
     dry_run: DryRun = False,
     json: Json = False,
     home: Home = None,
@@ -100,7 +101,7 @@ def extract(
         spec,
         placement=Placement(device, data_root),
         label=Label(name, tags or ()),
-        manner=Manner(detach, dry_run, json),
+        manner=Manner(detach, dry_run, json, notify),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -54,12 +54,12 @@ def counted_interrupts() -> Iterator[Interrupts]:
         signal.signal(signal.SIGINT, before)
 
 
-def follow(store: RunStore, run_id: str, *, ours: bool) -> Ending:
+def follow(store: RunStore, run_id: str, *, ours: bool, drawn: Sequence[str] = ()) -> Ending:
     """Show the run until it ends. Ctrl-C asks a run that is ``ours`` to stop, and leaves one that is only watched.
 
-    A second Ctrl-C leaves in any case.
+    A second Ctrl-C leaves in any case. The metrics to be ``drawn`` are shown as charts that grow.
     """
-    watcher = Watcher(store, run_id)
+    watcher = Watcher(store, run_id, drawn=drawn)
     view = choose_view()
     try:
         with counted_interrupts() as interrupts:

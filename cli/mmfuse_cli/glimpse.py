@@ -11,16 +11,18 @@ from mmfuse.report import TrialRecord
 if TYPE_CHECKING:
     from mmfuse_runs.records import RunRecord
     from mmfuse_runs.store import RunStore
+    from mmfuse_tui.curves import ChartData
 
 
 @dataclass(frozen=True)
 class Glimpse:
-    """A run at one moment: its record, its trials by number and the scores to draw, oldest first."""
+    """A run at one moment: its record, its trials by number, the scores to draw, oldest first, and whole charts."""
 
     record: RunRecord
     trials: Sequence[TrialRecord] = ()
     scores: Sequence[float] = ()
     score_name: str = ""
+    charts: Sequence[ChartData] = ()
 
     @property
     def best(self) -> TrialRecord | None:
@@ -33,9 +35,11 @@ class Glimpse:
 
 
 class Watcher:
-    """Looks at one run again and again."""
+    """Looks at one run again and again; ``drawn`` are the metrics that are watched as charts."""
 
-    def __init__(self, store: RunStore, run_id: str) -> None:
+    def __init__(self, store: RunStore, run_id: str, *, drawn: Sequence[str] = ()) -> None:
+        self._drawn = drawn
+        self._charts: Sequence[ChartData] = ()
         self._store = store
         self._folder = store.folder(run_id)
         self._metrics = self._folder.metrics()
@@ -45,17 +49,33 @@ class Watcher:
     def look(self) -> Glimpse:
         """The run now."""
         record = self._store.record(self._folder.id)
-        self._read_trials()
-        self._metrics.poll()
+        news = self._read_trials()
+        news |= self._metrics.poll()
+        if self._drawn and (news or not self._charts):
+            self._charts = [chart for metric in self._drawn if (chart := self._chart(metric, record))]
         name, scores = self._curve(record.metric)
-        return Glimpse(record, self._trials, scores, name)
+        return Glimpse(record, self._trials, scores, name, self._charts)
 
-    def _read_trials(self) -> None:
+    def _read_trials(self) -> bool:
+        """Read the trials if there may be news; whether there may."""
         path = self._folder.path / "events.jsonl"
         size = path.stat().st_size if path.exists() else 0
-        if size != self._events_size:
-            self._events_size = size
-            self._trials = self._folder.trials()
+        if size == self._events_size:
+            return False
+        self._events_size = size
+        self._trials = self._folder.trials()
+        return True
+
+    def _chart(self, metric: str, record: RunRecord) -> ChartData | None:
+        """The chart of a metric, or of the score by trial; None before there is a point."""
+        from mmfuse_tui.charts import score_chart
+        from mmfuse_tui.curves import ChartData, make_curve
+
+        if metric == "score" and self._trials:
+            return score_chart(self._trials, metric=record.metric, maximize=record.maximize)
+        if metric not in self._metrics.names():
+            return None
+        return ChartData(metric, (make_curve(metric, *self._metrics.series(metric)),))
 
     def _curve(self, metric: str) -> tuple[str, Sequence[float]]:
         """The validation score of full training once there is one; before that, the scores of the trials."""

@@ -31,6 +31,7 @@ class MainGroup(LazyGroup):
         "eval": Entry("mmfuse_cli.evaluate:app", "Measure a trained model."),
         "extract": Entry("mmfuse_cli.extract:extract", "Encode a modality once and keep the latents."),
         "runs": Entry("mmfuse_cli.runs.group:app", "List, look at, control and compare runs."),
+        "arch": Entry("mmfuse_cli.arch.group:app", "Draw, compare and question architectures."),
         "data": Entry("mmfuse_cli.data:app", "List, fetch, build and check datasets."),
         "zoo": Entry("mmfuse_cli.zoo:zoo", "Show what there is to use, with options and presets."),
         "tui": Entry("mmfuse_cli.dashboard:tui", "Open the dashboard."),

@@ -40,6 +40,11 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Print the run's id and return at once; the run goes on.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done and do nothing.")]
 
+Notify = Annotated[
+    str | None,
+    typer.Option("--notify", help="A shell command to call when the run has ended [MMFUSE_NOTIFY].", metavar="COMMAND"),
+]
+
 Dataset = Annotated[
     str,
     typer.Option(
@@ -95,6 +100,7 @@ Plots = Annotated[
         "--plot",
         help="Draw this metric, such as val/accuracy, or the score of a search by trial; may be repeated.",
         metavar="METRIC|score",
+        autocompletion=complete.metrics,
     ),
 ]
 Picture = Annotated[
@@ -117,7 +123,7 @@ Selection = Annotated[
 Conditions = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Only runs for which all hold: kind:search state:running tag:x val/accuracy>0.7 age<2d, or text.",
+        help="Only runs for which all hold: kind:search tag:x or tag:y 'best(val/accuracy)>0.7' age<2d, or text.",
         metavar="[CONDITION]...",
         autocompletion=complete.conditions,
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmfuse.errors import BadSpec, MmfuseError, unknown_name
 from mmfuse_cli.render import out_painted, paint, say, width
@@ -22,7 +22,7 @@ HEIGHT = 16
 PICTURES = (".svg", ".png", ".pdf")
 
 _SERIES = ("cyan", "yellow", "magenta", "green", "blue", "red")
-_COLOURS = {
+ROLE_COLOURS = {
     **{f"series--{index}": colour for index, colour in enumerate(_SERIES)},
     "plot--title": "bold",
     "plot--axis": "dim",
@@ -44,6 +44,17 @@ def show_plots(
         return
     for chart in charts:
         out_painted(drawn(chart, width=width()))
+
+
+def curves_of(store: RunStore, records: Sequence[RunRecord], metrics: Sequence[str]) -> dict[str, Any]:
+    """The curves of ``metrics`` as they would be drawn, for ``--json``."""
+    return {
+        metric: [
+            {"name": curve.name, "steps": curve.steps.tolist(), "values": curve.values.tolist()}
+            for curve in chart_of(store, records, metric).curves
+        ]
+        for metric in metrics
+    }
 
 
 def chart_of(store: RunStore, records: Sequence[RunRecord], metric: str) -> ChartData:
@@ -81,7 +92,7 @@ def drawn(chart: ChartData, *, width: int, height: int = HEIGHT) -> list[str]:
     from mmfuse_tui.plot import make_plot
 
     plot = make_plot(chart, width, height)
-    return ["".join(paint(text, _COLOURS.get(role, "")) for text, role in row).rstrip() for row in plot.rows]
+    return ["".join(paint(text, ROLE_COLOURS.get(role, "")) for text, role in row).rstrip() for row in plot.rows]
 
 
 def save_picture(charts: Sequence[ChartData], path: Path) -> None:

@@ -90,6 +90,12 @@ def out_json(answer: Mapping[str, Any]) -> None:
     print(well_formed(text), file=sys.stdout)
 
 
+def out_json_line(answer: Mapping[str, Any]) -> None:
+    """Write ``answer`` as one line of JSON, at once: somebody reads along."""
+    text = json.dumps({"schema": SCHEMA, **spelled(answer)}, ensure_ascii=False)
+    print(well_formed(text), file=sys.stdout, flush=True)
+
+
 def spelled(value: Any) -> Any:
     """``value`` in plain JSON types; NaN and infinities become the strings that journals use for them."""
     if isinstance(value, float) and not math.isfinite(value):

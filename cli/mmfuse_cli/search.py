@@ -18,6 +18,7 @@ from mmfuse_cli.parameters import (
     Home,
     Json,
     Name,
+    Notify,
     Preset,
     Seed,
     Settings,
@@ -47,6 +48,7 @@ def search(
     train: Annotated[bool, typer.Option("--train/--no-train", help="Train the architecture found in full.")] = True,
     test: Test = True,
     detach: Detach = False,
+    notify: Notify = None,
     dry_run: DryRun = False,
     json: Json = False,
     home: Home = None,
@@ -73,5 +75,5 @@ def search(
         spec,
         placement=Placement(device, data_root),
         label=Label(name, tags or ()),
-        manner=Manner(detach, dry_run, json),
+        manner=Manner(detach, dry_run, json, notify),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,11 +34,12 @@ class Label:
 
 @dataclass(frozen=True)
 class Manner:
-    """What the command does once the run has started, or instead of starting it."""
+    """What the command does once the run has started, or instead of it; ``notify`` is called at the run's end."""
 
     detach: bool = False
     dry_run: bool = False
     json: bool = False
+    notify: str | None = None
 
 
 def start_and_follow(store: RunStore, spec: Spec, *, placement: Placement, label: Label, manner: Manner) -> None:
@@ -45,12 +47,21 @@ def start_and_follow(store: RunStore, spec: Spec, *, placement: Placement, label
     if manner.dry_run:
         out_json({"spec": spec.model_dump(mode="json")})
         return
+    notify_with(manner.notify)
     run_id = start(store, spec, placement=placement, label=label)
     if manner.detach:
         _tell_started(run_id, manner)
         return
     say(f"run {run_id}")
     follow_and_leave(store, run_id, json=manner.json)
+
+
+def notify_with(command: str | None) -> None:
+    """Let the supervisors that this process starts call ``command`` at the end (None: as the environment says)."""
+    from mmfuse_runs.notice import VARIABLE
+
+    if command is not None:
+        os.environ[VARIABLE] = command
 
 
 def start(store: RunStore, spec: Spec, *, placement: Placement, label: Label) -> str:

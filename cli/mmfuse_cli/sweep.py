@@ -14,7 +14,7 @@ from mmfuse.errors import BadSpec
 from mmfuse_cli import complete
 from mmfuse_cli.access import open_store
 from mmfuse_cli.lazy import examples
-from mmfuse_cli.parameters import DataRoot, Dataset, Device, DryRun, Home, Json, Preset, Settings, Tags, Test
+from mmfuse_cli.parameters import DataRoot, Dataset, Device, DryRun, Home, Json, Notify, Preset, Settings, Tags, Test
 from mmfuse_cli.render import out, out_json, say
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def sweep(
     tags: Tags = None,
     test: Test = True,
     device: Device = "auto",
+    notify: Notify = None,
     dry_run: DryRun = False,
     json: Json = False,
     home: Home = None,
@@ -60,7 +61,7 @@ def sweep(
     runs that differ only in their seed are summed up by mmfuse runs compare.
     """
     from mmfuse.spec import resolve_search, resolve_train
-    from mmfuse_cli.starting import Label, Placement, start
+    from mmfuse_cli.starting import Label, Placement, notify_with, start
     from mmfuse_runs.specs import command_of
 
     specs: list[tuple[str, Spec]] = []
@@ -79,6 +80,7 @@ def sweep(
     store = open_store(home)
     tag = f"sweep-{secrets.token_hex(2)}"
     started = []
+    notify_with(notify)
     for name, spec in specs:
         say(command_of(spec))
         label = Label(name, (tag, *(tags or ())))

@@ -18,6 +18,7 @@ from mmfuse_cli.parameters import (
     Home,
     Json,
     Name,
+    Notify,
     OptionalDataset,
     Preset,
     Seed,
@@ -80,6 +81,7 @@ def train(
     tags: Tags = None,
     test: Test = True,
     detach: Detach = False,
+    notify: Notify = None,
     dry_run: DryRun = False,
     json: Json = False,
     home: Home = None,
@@ -118,5 +120,5 @@ def train(
         spec,
         placement=Placement(device, data_root),
         label=Label(name, tags or ()),
-        manner=Manner(detach, dry_run, json),
+        manner=Manner(detach, dry_run, json, notify),
     )

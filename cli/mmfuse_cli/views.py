@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from mmfuse.report import TrialRecord
 from mmfuse_cli.glimpse import Glimpse
-from mmfuse_cli.render import STATE_COLOURS, colourful, say
+from mmfuse_cli.plots import ROLE_COLOURS
+from mmfuse_cli.render import STATE_COLOURS, colourful, say, width
 from mmfuse_runs.records import architecture_label
 from mmfuse_tui.clean import clean
 from mmfuse_tui.wording import bar, number, span, sparkline
@@ -16,6 +17,10 @@ from mmfuse_tui.wording import bar, number, span, sparkline
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from mmfuse_tui.curves import ChartData
+
+CHART_LINES = 10
+"""Lines of a chart below the rest: with it a view still fits 24 lines."""
 LAST_TRIALS = 5
 """Trials shown below the progress bar."""
 QUIET_S = 15.0
@@ -120,7 +125,18 @@ def draw(glimpse: Glimpse, hint: str) -> Text:
         text.append("\nbest so far  ").append("  ".join(trial_cells(glimpse.best)), style="bold")
     for trial in glimpse.trials[-LAST_TRIALS:]:
         text.append("\n" + "  ".join(trial_cells(trial)), style="dim" if trial.status == "running" else "")
+    for chart in glimpse.charts:
+        _append_chart(text, chart)
     return text.append(f"\n{hint}", style="dim")
+
+
+def _append_chart(text: Text, chart: ChartData) -> None:
+    from mmfuse_tui.plot import make_plot
+
+    for row in make_plot(chart, width(), CHART_LINES).rows:
+        text.append("\n")
+        for words, role in row:
+            text.append(words, style=ROLE_COLOURS.get(role, ""))
 
 
 def state_line(glimpse: Glimpse) -> str:

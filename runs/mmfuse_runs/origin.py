@@ -30,10 +30,8 @@ def resolve_found(
         UnknownName: no such run or trial.
         BadSpec: the run has found nothing yet.
     """
-    selector, _, number = source.partition(":")
-    folder = store.folder(store.find(selector))
+    folder, number, architecture = architecture_at(store, source)
     origin = spec_from_json(folder.spec())
-    architecture = _trial_architecture(folder, number) if number else _found_architecture(folder)
     inherited = data_and_fit(origin)
     if dataset not in (None, origin.dataset):
         inherited = [setting for setting in inherited if not setting.startswith("data.")]
@@ -68,6 +66,18 @@ def with_weights_of_runs(store: RunStore, spec: Spec) -> Spec:
         found = benchmark | _with_paths(store, benchmark["backbones"])
         return spec.model_copy(update={"options": spec.options | {"benchmark": found}})
     return spec
+
+
+def architecture_at(store: RunStore, source: str) -> tuple[RunFolder, str, Architecture]:
+    """The run that ``source`` (``RUN`` or ``RUN:TRIAL``) names, the trial's number ("" for none), what was found there.
+
+    Raises:
+        UnknownName: no such run or trial.
+        BadSpec: the run has found nothing yet.
+    """
+    selector, _, number = source.partition(":")
+    folder = store.folder(store.find(selector))
+    return folder, number, _trial_architecture(folder, number) if number else _found_architecture(folder)
 
 
 def resolve_checkpoint(

@@ -198,7 +198,7 @@ class Line:
         for path in self._tickets_before(ticket):
             if claimed.issuperset(self._wanted):
                 ahead.append(path)  # enough is known: whether this one lives is for those behind it to find out
-            elif not _remove_if_dead(path):
+            elif not remove_if_dead(path):
                 ahead.append(path)
                 claimed.update(_wanted_by(path) or self._wanted)
         return claimed, ahead
@@ -284,7 +284,13 @@ def _describe(descriptor: int, facts: dict[str, object]) -> None:
         os.pwrite(descriptor, json.dumps(facts).encode(), 0)
 
 
-def _remove_if_dead(ticket: Path) -> bool:
+def dead_tickets(home: Path) -> list[Path]:
+    """Tickets of this host that nobody holds: their owners died in the line."""
+    here = [path for path in sorted((home / "queue").glob("*.*.*")) if path.name.split(".", 2)[2] == host_name()]
+    return [path for path in here if not _is_held(path)]
+
+
+def remove_if_dead(ticket: Path) -> bool:
     """Whether nobody holds the ticket any more; it is then gone."""
     try:
         descriptor = os.open(ticket, os.O_RDWR | os.O_CLOEXEC)
@@ -297,6 +303,17 @@ def _remove_if_dead(ticket: Path) -> bool:
     finally:
         os.close(descriptor)
     return dead
+
+
+def _is_held(ticket: Path) -> bool:
+    try:
+        descriptor = os.open(ticket, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return True  # gone, or not ours to judge
+    try:
+        return not _lock_now(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _wanted_by(ticket: Path) -> list[str]:

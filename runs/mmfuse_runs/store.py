@@ -221,8 +221,23 @@ class RunStore:
                     transaction.put(RUNS_TABLE, run_id, document)
             self._index.compact()
             self._repairs = self._index.repairs
-        self._sweep()
+        for leftover in self.leftovers():
+            self.sweep(leftover)
         return len(documents)
+
+    def leftovers(self) -> list[Path]:
+        """Folders that a process was killed over while it made or removed them."""
+        drafts = [folder for folder in self.runs.glob(".*") if folder.name.startswith((_DRAFT, _DOOMED))]
+        return [folder for folder in drafts if time.time() - folder.stat().st_mtime > _LEFTOVER_S]
+
+    def sweep(self, leftover: Path) -> None:
+        """Delete one of the `leftovers`.
+
+        Raises:
+            StoreError: the store was opened for reading only.
+        """
+        self._must_be_writable()
+        _delete(leftover)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -331,12 +346,6 @@ class RunStore:
                     transaction.delete(RUNS_TABLE, run_id)
         except StoreError as error:
             logger.debug("the index was not brought up to date: %s", error)
-
-    def _sweep(self) -> None:
-        """Delete folders that a process was killed over while it made or removed them."""
-        for folder in self.runs.glob(".*"):
-            if folder.name.startswith((_DRAFT, _DOOMED)) and time.time() - folder.stat().st_mtime > _LEFTOVER_S:
-                _delete(folder)
 
     def _latest(self) -> str:
         records = self.records()

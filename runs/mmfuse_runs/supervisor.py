@@ -24,6 +24,7 @@ from mmfuse_runs import inbox
 from mmfuse_runs.identity import ProcessIdentity
 from mmfuse_runs.inbox import Request, Verb
 from mmfuse_runs.index_event import append_index_event, index_lock
+from mmfuse_runs.notice import notify
 from mmfuse_runs.result import INDEXED
 from mmfuse_runs.slots import Line, NoSuchDevice, Slot, Ticket, slots_for
 from mmfuse_runs.statefile import HEARTBEAT_S, StateFile, read_record, say
@@ -316,6 +317,7 @@ class Supervisor:
             append_index_event(self._home, self._run.name, self._summary(last_word))
         except OSError as error:
             say(f"the index was not told, it will be read from the folder: {error}")
+        notify(self._run, self._state.record, last_word=last_word)
 
     def _summary(self, last_word: Mapping[str, Any] | None) -> dict[str, Any]:
         record, result = self._state.record, (last_word or {}).get("result")

@@ -179,6 +179,16 @@ def test_gc_counts_runs_that_never_worked_as_short(mmfuse, make_run, store):
     assert len(store.records()) == 2
 
 
+def test_gc_holds_its_rules_against_every_alternative(mmfuse, make_run, store):
+    old = make_run("crashed", age=90_000)
+    make_run("killed", age=10)
+
+    mmfuse("runs", "gc", "state:crashed", "or", "state:killed", "--older", "1d", "--yes")
+
+    assert old not in [record.id for record in store.records()]
+    assert len(store.records()) == 1
+
+
 def test_gc_without_a_rule_removes_nothing(mmfuse, make_run, store):
     make_run("crashed")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,44 @@ def test_conditions_must_all_hold(mmfuse, make_run):
     listed = mmfuse("runs", "ls", "tag:paper", "state:finished", "val/accuracy>0.7", "--json").stdout
 
     assert [run["id"] for run in json.loads(listed)["runs"]] == [good]
+
+
+def test_conditions_may_be_alternatives_and_ask_for_settings(mmfuse, make_run):
+    paper = make_run("finished", tags=["paper"], settings=["fit.epochs=7"])
+    crashed = make_run("crashed")
+    make_run("finished", tags=["draft"])
+
+    def ids(*conditions):
+        return [run["id"] for run in json.loads(mmfuse("runs", "ls", *conditions, "--json").stdout)["runs"]]
+
+    assert ids("tag:paper", "or", "state:crashed") == [crashed, paper]
+    assert ids("tag:paper or state:crashed", "not state:finished") == [crashed]
+    assert ids("fit.epochs=7") == [paper]
+
+
+def test_columns_and_order_may_be_settings_and_ends_of_curves(mmfuse, make_run, store):
+    low, high = make_run("finished", settings=["fit.epochs=7"]), make_run("finished")
+    for run_id, values in ((low, [0.9, 0.1]), (high, [0.2, 0.3])):
+        rows = [{"s": step, "e": 0, "t": 0.0, "n": None, "m": {"val/f1": value}} for step, value in enumerate(values)]
+        head = {"v": 1, "run": run_id, "attempt": 1, "t0": 0.0, "resume_step": None}
+        text = "".join(json.dumps(row) + "\n" for row in (head, *rows))
+        (store.folder(run_id).path / "metrics.jsonl").write_text(text)
+
+    shown = mmfuse("runs", "ls", "--cols", "id,best(val/f1),fit.epochs", "--sort", "-last(val/f1)").stdout
+    asked = json.loads(mmfuse("runs", "ls", "--cols", "last(val/f1)", "--sort", "+last(val/f1)", "--json").stdout)
+
+    assert [line.split() for line in shown.splitlines()] == [
+        ["run", "best(val/f1)", "fit.epochs"],
+        [high, "0.3000", "30"],
+        [low, "0.9000", "7"],
+    ]
+    assert [run["cols"] for run in asked["runs"]] == [{"last(val/f1)": 0.1}, {"last(val/f1)": 0.3}]
+
+
+def test_sorting_by_a_setting_that_no_run_has_is_a_slip(mmfuse, make_run):
+    make_run("finished")
+
+    assert "did you mean 'fit.epochs'" in mmfuse("runs", "ls", "--sort", "fit.epohcs").stderr
 
 
 def test_a_condition_on_an_unknown_field_is_a_usage_error(mmfuse, make_run):
@@ -408,6 +447,72 @@ def test_export_writes_a_file(mmfuse, make_run, tmp_path: Path):
 
     assert result.stdout == ""
     assert len(json.loads((tmp_path / "runs.json").read_text())["runs"]) == 1
+
+
+@pytest.fixture
+def seeds_of_two(make_run):
+    """Two searches with three seeds each, on one dataset."""
+    scores = {"mixmas": [0.7, 0.8, 0.9], "unimodal": [0.5, 0.5, 0.8]}
+    for subject, values in scores.items():
+        for seed, score in enumerate(values):
+            result = {"metric": "val/accuracy", "score": score, "fingerprint": "aaaa", "dataset_label": "avmnist"}
+            kind = "search" if subject == "mixmas" else "train"
+            make_run("finished", kind=kind, seed=seed, result={**result, "metrics": {"val/loss": 1 - score}})
+    return {subject: (statistics.fmean(values), statistics.stdev(values)) for subject, values in scores.items()}
+
+
+def test_a_pivot_sums_runs_up_by_two_fields_with_the_best_bold(mmfuse, seeds_of_two):
+    shown = mmfuse("runs", "export", "--rows", "subject", "--cols", "dataset", "-f", "md").stdout
+    told = json.loads(mmfuse("runs", "export", "--rows", "subject", "-f", "json").stdout)
+
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown.splitlines()]
+    assert rows[0] == ["subject", "avmnist"]
+    assert rows[2] == ["mixmas", "**0.8000 ± 0.1000**"]
+    assert rows[3] == ["unimodal", "0.6000 ± 0.1732"]
+    cells = {cell["row"]: (cell["mean"], cell["std"]) for cell in told["cells"]}
+    assert cells == {name: pytest.approx(pair) for name, pair in seeds_of_two.items()}
+    assert [cell["n"] for cell in told["cells"]] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("agg", "value", "words"),
+    [
+        ("mean", "score", ["0.8000", "0.6000"]),
+        ("median", "score", ["0.8000", "0.5000"]),
+        ("best", "score", ["0.9000", "0.8000"]),
+        ("best", "val/loss", ["0.1000", "0.2000"]),
+        ("count", "score", ["3", "3"]),
+        ("mean", "fit.epochs", ["30.00", "30.00"]),
+    ],
+)
+def test_a_pivot_sums_up_as_asked(mmfuse, seeds_of_two, agg, value, words):
+    shown = mmfuse("runs", "export", "--rows", "subject", "--agg", agg, "--value", value).stdout
+
+    assert [line.split(",")[1] for line in shown.splitlines()[1:]] == words
+
+
+def test_a_pivot_in_latex_is_a_booktabs_table(mmfuse, seeds_of_two):
+    lines = mmfuse("runs", "export", "--rows", "subject", "-f", "latex").stdout.splitlines()
+
+    assert lines[0] == r"\begin{tabular}{ll}"
+    assert lines[4] == r"mixmas & \textbf{0.8000 $\pm$ 0.1000} \\"
+    assert (lines[1], lines[3], lines[-2], lines[-1]) == (r"\toprule", r"\midrule", r"\bottomrule", r"\end{tabular}")
+
+
+def test_a_pivot_of_different_data_names_no_best(mmfuse, seeds_of_two, make_run):
+    other = {"metric": "val/accuracy", "score": 0.99, "fingerprint": "bbbb", "dataset_label": "avmnist"}
+    make_run("finished", result=other)
+
+    result = mmfuse("runs", "export", "--rows", "subject", "-f", "md")
+
+    assert "**" not in result.stdout
+    assert "fingerprints differ" in result.stderr
+
+
+def test_a_pivot_of_words_is_refused(mmfuse, seeds_of_two):
+    result = mmfuse("runs", "export", "--rows", "subject", "--value", "notes")
+
+    assert (result.exit_code, "no number to sum up" in result.stderr) == (2, True)
 
 
 def test_a_reader_that_has_seen_enough_causes_no_complaint(make_run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -345,3 +346,15 @@ def test_a_misspelled_device_is_a_usage_error_and_makes_no_run(mmfuse, launcher,
     assert result.exit_code == 2
     assert result.stderr == "error: no device is called 'gpu'\nhint:  known: auto, cpu, cuda, cuda:<index>\n"
     assert store.records() == []
+
+
+@pytest.mark.parametrize("command", ["search mixmas --dataset avmnist", "runs rerun latest"])
+def test_notices_are_left_to_the_supervisors_that_a_command_starts(mmfuse, make_run, launcher, monkeypatch, command):
+    monkeypatch.setenv("MMFUSE_NOTIFY", "as before")
+    make_run("finished")
+
+    mmfuse(*command.split(), "--detach")
+    before = os.environ["MMFUSE_NOTIFY"]
+    mmfuse(*command.split(), "--detach", "--notify", "notify-send done")
+
+    assert (before, os.environ["MMFUSE_NOTIFY"]) == ("as before", "notify-send done")

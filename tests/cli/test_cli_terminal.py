@@ -112,6 +112,16 @@ def test_the_live_view_shows_state_progress_scores_and_the_best_of_this_stage(gl
     assert drawn.endswith("Ctrl-C asks it to stop")
 
 
+def test_the_live_view_draws_the_curves_that_are_watched(store, glimpse):
+    watcher = Watcher(store, glimpse.record.id, drawn=("val/accuracy", "score", "not/measured"))
+
+    drawn = views.draw(watcher.look(), "hint").plain
+
+    assert [chart.title for chart in watcher.look().charts] == ["val/accuracy", "score by trial"]
+    assert any("⠀" < character <= "⣿" for character in drawn)
+    assert drawn.endswith("hint")
+
+
 def test_the_live_view_neither_parses_markup_nor_passes_escapes_on(glimpse):
     screen = io.StringIO()
 

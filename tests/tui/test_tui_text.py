@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from mmfuse.errors import BadSpec
+from mmfuse_runs.query import parse_query
 from mmfuse_runs.records import RunRecord
 from mmfuse_tui import wording
 from mmfuse_tui.clean import clean, fit, wrap
 from mmfuse_tui.columns import choose_columns, fit_pieces
 from mmfuse_tui.log_tail import LineAssembler, LogTail
-from mmfuse_tui.query import parse_query
 from mmfuse_tui.run_columns import ORDERS, order_of, run_columns
 from mmfuse_tui.snapshot import StoreSnapshot, notices
 from mmfuse_tui.states import look_of

@@ -14,11 +14,11 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from mmfuse.errors import BadSpec
+from mmfuse_runs.query import Query, parse_query
 from mmfuse_runs.records import RunRecord
 from mmfuse_tui.feed import Feed
 from mmfuse_tui.grouping import GROUPS, group_column, grouped, next_group
 from mmfuse_tui.mark_table import MarkTable
-from mmfuse_tui.query import Query, parse_query
 from mmfuse_tui.run_columns import ORDERS, Order, chosen_columns, order_of, run_columns
 from mmfuse_tui.table import Table
 from mmfuse_tui.view_memory import ViewMemory
@@ -204,6 +204,11 @@ class RunsPane(Container):
             query = parse_query(text)
         except BadSpec as error:
             self._say(error.message, bad=True)
+            return
+        setting = next((field.name for field in query.fields if field.setting), "")
+        if setting:
+            # Settings are in the folders of runs, and a screen that waits for thousands of files is none.
+            self._say(f"settings are not listed here: mmfuse runs ls '{setting}...'", bad=True)
             return
         self._say("")
         if query.text != self._filter.text:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mmfuse_cli.access import open_store, select
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import Home, Json, Picture, Plots, Selection
-from mmfuse_cli.plots import show_plots
+from mmfuse_cli.plots import curves_of, show_plots
 from mmfuse_cli.render import STATE_COLOURS, out, out_json, out_painted, warn, width
 from mmfuse_cli.table import Column, draw
 from mmfuse_runs.comparison import SeedGroup, Spread, ranked, seed_groups, spread_of, why_not_ranked
@@ -55,7 +55,8 @@ def compare(runs: Selection, plot: Plots = None, save: Picture = None, json: Jso
     if json:
         answers = [record.to_json() | {"trials": trials[record.id]} for record in records]
         sums = [_summed_up(group, records) for group in repeated]
-        out_json({"ranked": not obstacle, "note": obstacle, "runs": answers, "over_seeds": sums})
+        drawn = {"curves": curves_of(store, records, plot)} if plot else {}
+        out_json({"ranked": not obstacle, "note": obstacle, "runs": answers, "over_seeds": sums, **drawn})
         return
     if plot or save:
         show_plots(store, records, plot, save)

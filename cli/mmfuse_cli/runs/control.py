@@ -10,8 +10,8 @@ import typer
 from mmfuse.errors import BadSpec, MmfuseError
 from mmfuse_cli.access import confirm, is_condition, open_store, select
 from mmfuse_cli.lazy import examples
-from mmfuse_cli.parameters import DryRun, Home, Selection, Yes
-from mmfuse_cli.render import error, out, say
+from mmfuse_cli.parameters import DryRun, Home, Json, Selection, Yes
+from mmfuse_cli.render import error, out, out_json, say
 
 if TYPE_CHECKING:
     from mmfuse_runs.records import RunRecord
@@ -32,6 +32,7 @@ def stop(
     wait: Wait = False,
     dry_run: DryRun = False,
     yes: Yes = False,
+    json: Json = False,
     home: Home = None,
 ) -> None:
     """Ask runs to save and stop; they can be resumed.
@@ -41,8 +42,13 @@ def stop(
     from mmfuse_runs import control
 
     store = open_store(home)
-    chosen = _chosen(store, runs, "stop", dry_run=dry_run, yes=yes)
-    _each(chosen, lambda record: control.stop(store, record.id, grace_s=grace, by="cli", reason=reason), "stopping")
+    chosen = _chosen(store, runs, "stop", dry_run=dry_run, yes=yes, json=json)
+    _each(
+        chosen,
+        lambda record: control.stop(store, record.id, grace_s=grace, by="cli", reason=reason),
+        "stopping",
+        json=json,
+    )
     _wait_for(store, chosen, wait=wait)
 
 
@@ -53,6 +59,7 @@ def kill(
     wait: Wait = False,
     dry_run: DryRun = False,
     yes: Yes = False,
+    json: Json = False,
     home: Home = None,
 ) -> None:
     """End runs at once; what they saved stays.
@@ -62,13 +69,13 @@ def kill(
     from mmfuse_runs import control
 
     store = open_store(home)
-    chosen = _chosen(store, runs, "kill", dry_run=dry_run, yes=yes)
-    _each(chosen, lambda record: control.kill(store, record.id, by="cli", reason=reason), "killing")
+    chosen = _chosen(store, runs, "kill", dry_run=dry_run, yes=yes, json=json)
+    _each(chosen, lambda record: control.kill(store, record.id, by="cli", reason=reason), "killing", json=json)
     _wait_for(store, chosen, wait=wait)
 
 
 @examples("mmfuse runs pause latest")
-def pause(runs: Selection, dry_run: DryRun = False, yes: Yes = False, home: Home = None) -> None:
+def pause(runs: Selection, dry_run: DryRun = False, yes: Yes = False, json: Json = False, home: Home = None) -> None:
     """Hold runs where they are.
 
     They keep their memory and their device, and go on with: mmfuse runs continue.
@@ -76,22 +83,24 @@ def pause(runs: Selection, dry_run: DryRun = False, yes: Yes = False, home: Home
     from mmfuse_runs import control
 
     store = open_store(home)
-    chosen = _chosen(store, runs, "pause", dry_run=dry_run, yes=yes)
-    _each(chosen, lambda record: control.pause(store, record.id, by="cli"), "pausing")
+    chosen = _chosen(store, runs, "pause", dry_run=dry_run, yes=yes, json=json)
+    _each(chosen, lambda record: control.pause(store, record.id, by="cli"), "pausing", json=json)
 
 
 @examples("mmfuse runs continue state:paused --yes")
-def continue_(runs: Selection, dry_run: DryRun = False, yes: Yes = False, home: Home = None) -> None:
+def continue_(
+    runs: Selection, dry_run: DryRun = False, yes: Yes = False, json: Json = False, home: Home = None
+) -> None:
     """Let paused runs go on."""
     from mmfuse_runs import control
 
     store = open_store(home)
-    chosen = _chosen(store, runs, "continue", dry_run=dry_run, yes=yes)
-    _each(chosen, lambda record: control.continue_(store, record.id, by="cli"), "continuing")
+    chosen = _chosen(store, runs, "continue", dry_run=dry_run, yes=yes, json=json)
+    _each(chosen, lambda record: control.continue_(store, record.id, by="cli"), "continuing", json=json)
 
 
 @examples("mmfuse runs adopt latest")
-def adopt(runs: Selection, dry_run: DryRun = False, yes: Yes = False, home: Home = None) -> None:
+def adopt(runs: Selection, dry_run: DryRun = False, yes: Yes = False, json: Json = False, home: Home = None) -> None:
     """Supervise runs again whose supervisor died.
 
     Their workers go on meanwhile; `mmfuse runs ls` shows such runs as orphans.
@@ -99,17 +108,21 @@ def adopt(runs: Selection, dry_run: DryRun = False, yes: Yes = False, home: Home
     from mmfuse_runs import control
 
     store = open_store(home)
-    chosen = _chosen(store, runs, "adopt", dry_run=dry_run, yes=yes)
-    _each(chosen, lambda record: control.adopt(store, record.id), "adopted")
+    chosen = _chosen(store, runs, "adopt", dry_run=dry_run, yes=yes, json=json)
+    _each(chosen, lambda record: control.adopt(store, record.id), "adopted", json=json)
 
 
-def _chosen(store: RunStore, words: Sequence[str], verb: str, *, dry_run: bool, yes: bool) -> list[RunRecord]:
+def _chosen(
+    store: RunStore, words: Sequence[str], verb: str, *, dry_run: bool, yes: bool, json: bool
+) -> list[RunRecord]:
     """The runs that are meant; conditions choose among live runs only and are confirmed, names are not."""
     by_condition = any(map(is_condition, words))
     chosen = [record for record in select(store, words) if record.live or not by_condition]
     if not chosen:
         raise BadSpec(f"no live run meets {' '.join(words)}", "mmfuse runs ls")
-    if dry_run or by_condition:
+    if dry_run and json:
+        out_json({"would": verb, "runs": [{"id": record.id, "state": record.state} for record in chosen]})
+    elif dry_run or by_condition:
         for record in chosen:
             say(f"would {verb} {record.id} ({record.state})" if dry_run else f"{record.id} ({record.state})")
     if dry_run:
@@ -119,23 +132,27 @@ def _chosen(store: RunStore, words: Sequence[str], verb: str, *, dry_run: bool, 
     return chosen
 
 
-def _each(records: Sequence[RunRecord], act: Callable[[RunRecord], object], doing: str) -> None:
+def _each(records: Sequence[RunRecord], act: Callable[[RunRecord], object], doing: str, *, json: bool) -> None:
     """Act on each run and print its id; one that refuses is told and the others are still asked."""
-    refusals: list[MmfuseError] = []
+    refusals: dict[str, MmfuseError] = {}
     for record in records:
         try:
             act(record)
         except MmfuseError as problem:
-            refusals.append(problem)
+            refusals[record.id] = problem
             continue
-        out(record.id)
-        say(doing)
+        if not json:
+            out(record.id)
+            say(doing)
+    if json:
+        refused = [{"id": run, "error": problem.message} for run, problem in refusals.items()]
+        out_json({doing: [record.id for record in records if record.id not in refusals], "refused": refused})
     if len(refusals) == 1:
-        raise refusals[0]
-    for refusal in refusals:
+        raise next(iter(refusals.values()))
+    for refusal in refusals.values():
         error(refusal.message, refusal.hint)
     if refusals:
-        raise typer.Exit(max(refusal.exit_code for refusal in refusals))
+        raise typer.Exit(max(refusal.exit_code for refusal in refusals.values()))
 
 
 def _wait_for(store: RunStore, records: Sequence[RunRecord], *, wait: bool) -> None:

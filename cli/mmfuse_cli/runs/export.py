@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import csv as csv_format
-import io
 import json
-from collections.abc import Callable, Sequence
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmfuse_cli.access import matcher, open_store
+from mmfuse.errors import BadSpec
+from mmfuse_cli import complete
+from mmfuse_cli.access import meet, open_store
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import Conditions, Home, Output
-from mmfuse_cli.render import SCHEMA, say, spelled, write_data
-from mmfuse_cli.runs.ls import ordered
+from mmfuse_cli.render import SCHEMA, say, spelled, warn, write_data
+from mmfuse_cli.runs.formats import WRITERS, Cell, Format
+from mmfuse_cli.runs.ls import ordered, views_of
+from mmfuse_cli.runs.pivot import Agg, Pivot, pivot_of
+from mmfuse_runs.fields import field_named
 
 if TYPE_CHECKING:
     from mmfuse_runs.records import RunRecord
@@ -36,129 +38,82 @@ FACTS = (
 """What every row says before the metrics."""
 
 
-class Format(StrEnum):
-    """How runs are written."""
-
-    CSV = "csv"
-    JSON = "json"
-    MARKDOWN = "md"
-    LATEX = "latex"
-
-
 @examples(
     "mmfuse runs export tag:paper -f latex -o table.tex",
     "mmfuse runs export kind:search --format csv > searches.csv",
+    "mmfuse runs export tag:paper --rows subject --cols dataset --agg mean+-std -f latex",
 )
 def export(
     conditions: Conditions = None,
     format: Annotated[Format, typer.Option("--format", "-f", help="How the runs are written.")] = Format.CSV,
-    sort: Annotated[str, typer.Option("--sort", help="As in mmfuse runs ls.")] = "created",
+    sort: Annotated[
+        str, typer.Option("--sort", help="As in mmfuse runs ls.", autocompletion=complete.fields)
+    ] = "created",
+    rows: Annotated[
+        str | None,
+        typer.Option("--rows", help="Sum runs up, a row for each value of this field.", autocompletion=complete.fields),
+    ] = None,
+    cols: Annotated[
+        str,
+        typer.Option(
+            "--cols", help="With --rows: a column for each value of this field.", autocompletion=complete.fields
+        ),
+    ] = "dataset",
+    value: Annotated[
+        str, typer.Option("--value", help="With --rows: what is summed up.", autocompletion=complete.fields)
+    ] = "score",
+    agg: Annotated[Agg, typer.Option("--agg", help="With --rows: how it is summed up.")] = Agg.MEAN_STD,
     output: Output = None,
     home: Home = None,
 ) -> None:
     """Write runs as CSV, JSON, Markdown or LaTeX.
 
-    One row a run: what it is, what it cost, and every metric that any of the runs has. The LaTeX table needs the
-    package booktabs.
+    One row a run: what it is, what it cost, and every metric that any of the runs has. With --rows a table of two
+    fields instead, where the best of each column is bold. The LaTeX table needs the package booktabs.
     """
     store = open_store(home, read_only=True)
-    meets = matcher(conditions or ())
-    records = ordered([record for record in store.records() if meets(record)], sort)
-    text = WRITERS[format](records)
+    views = ordered(views_of(store, meet(store, store.records(), conditions)), sort)
+    if rows is None:
+        text = _listed([view.record for view in views], format)
+    else:
+        named = field_named(rows), field_named(cols), field_named(value)
+        summed = pivot_of(views, rows=named[0], cols=named[1], value=named[2])
+        if summed.mixed:
+            warn(f"no best in {', '.join(sorted(summed.mixed))}: the runs saw different data (fingerprints differ)")
+        text = _pivoted(summed, format, agg, corner=rows)
     if output is None:
         write_data(text)
-    else:
+        return
+    try:
         output.write_text(text, encoding="utf-8")
-        say(f"{len(records)} runs written to {output}")
+    except OSError as error:
+        raise BadSpec(f"{output} cannot be written: {error.strerror}", "name a file in a folder of yours") from error
+    say(f"{len(views)} runs written to {output}")
 
 
-def as_csv(records: Sequence[RunRecord]) -> str:
-    """Comma-separated values with a title row; text that a spreadsheet would take for a formula is quoted."""
-    file = io.StringIO()
-    writer = csv_format.writer(file, lineterminator="\n")
-    writer.writerow(_titles(records))
-    writer.writerows([_defused(cell) for cell in row] for row in _rows(records))
-    return file.getvalue()
-
-
-def as_json(records: Sequence[RunRecord]) -> str:
-    """The same answer as `mmfuse runs ls --json`."""
-    answer = {"schema": SCHEMA, "runs": [spelled(record.to_json()) for record in records]}
-    return json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
-
-
-def as_markdown(records: Sequence[RunRecord]) -> str:
-    """A pipe table."""
-    titles = _titles(records)
-    lines = [titles, ["---"] * len(titles), *_rows(records)]
-    return "".join(f"| {' | '.join(_markdown(cell) for cell in line)} |\n" for line in lines)
-
-
-def as_latex(records: Sequence[RunRecord]) -> str:
-    """A tabular with booktabs rules."""
-    titles = _titles(records)
-    lines = [" & ".join(map(_latex, line)) + r" \\" for line in (titles, *_rows(records))]
-    head = [rf"\begin{{tabular}}{{{'l' * len(titles)}}}", r"\toprule", lines[0], r"\midrule"]
-    return "\n".join((*head, *lines[1:], r"\bottomrule", r"\end{tabular}", ""))
-
-
-WRITERS: dict[Format, Callable[[Sequence[RunRecord]], str]] = {
-    Format.CSV: as_csv,
-    Format.JSON: as_json,
-    Format.MARKDOWN: as_markdown,
-    Format.LATEX: as_latex,
-}
-
-
-def _metrics(records: Sequence[RunRecord]) -> list[str]:
-    return sorted({name for record in records for name in record.metrics})
-
-
-def _titles(records: Sequence[RunRecord]) -> list[str]:
-    return [*FACTS, *_metrics(records)]
-
-
-def _rows(records: Sequence[RunRecord]) -> list[list[str]]:
-    metrics = _metrics(records)
-    return [
+def _listed(records: Sequence[RunRecord], format: Format) -> str:
+    """A row for each run; as JSON the same answer as `mmfuse runs ls --json`."""
+    if format is Format.JSON:
+        return _json({"runs": [record.to_json() for record in records]})
+    metrics = sorted({name for record in records for name in record.metrics})
+    cells = [
         [_cell(getattr(record, fact)) for fact in FACTS] + [_cell(record.metrics.get(name)) for name in metrics]
         for record in records
     ]
+    return WRITERS[format]([*FACTS, *metrics], cells)
 
 
-def _cell(value: Any) -> str:
+def _pivoted(summed: Pivot, format: Format, agg: Agg, *, corner: str) -> str:
+    if format is Format.JSON:
+        return _json({"rows": summed.rows, "cols": summed.cols, "agg": agg.value, "cells": summed.to_json(agg)})
+    return WRITERS[format]([corner, *summed.cols], summed.cells(agg))
+
+
+def _json(answer: Mapping[str, Any]) -> str:
+    return json.dumps({"schema": SCHEMA, **spelled(answer)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _cell(value: Any) -> Cell:
     if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _defused(cell: str) -> str:
-    return f"'{cell}" if cell[:1] in ("=", "@", "\t") or (cell[:1] in ("+", "-") and not _is_number(cell)) else cell
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _markdown(cell: str) -> str:
-    return cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "\n": " ",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-}
-
-
-def _latex(cell: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in cell)
+        return Cell("")
+    return Cell(f"{value:.6g}" if isinstance(value, float) else str(value))

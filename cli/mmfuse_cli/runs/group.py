@@ -12,6 +12,7 @@ class RunsGroup(LazyGroup):
         "ls": Entry("mmfuse_cli.runs.ls:ls", "List runs, newest first."),
         "show": Entry("mmfuse_cli.runs.show:show", "Show everything about one run."),
         "logs": Entry("mmfuse_cli.runs.logs:logs", "Print what a run wrote to its log."),
+        "tail": Entry("mmfuse_cli.runs.tail:tail", "Print what a run measures, row by row."),
         "watch": Entry("mmfuse_cli.runs.watch:watch", "Follow a run until it ends; leaving does not stop it."),
         "stop": Entry("mmfuse_cli.runs.control:stop", "Ask runs to save and stop; they can be resumed."),
         "kill": Entry("mmfuse_cli.runs.control:kill", "End runs at once; what they saved stays."),
@@ -21,12 +22,15 @@ class RunsGroup(LazyGroup):
         "adopt": Entry("mmfuse_cli.runs.control:adopt", "Supervise runs again whose supervisor died."),
         "compare": Entry("mmfuse_cli.runs.compare:compare", "Put runs side by side, best first."),
         "diff": Entry("mmfuse_cli.runs.diff:diff", "Show where the settings and results of runs differ."),
+        "cmd": Entry("mmfuse_cli.runs.cmd:cmd", "Print the command that does the same again."),
         "rerun": Entry("mmfuse_cli.runs.rerun:rerun", "Start a new run with the settings of an old one."),
         "baselines": Entry("mmfuse_cli.runs.baselines:baselines", "Queue what a search must be compared with."),
         "tag": Entry("mmfuse_cli.runs.notes:tag", "Add tags to runs, or take them away."),
         "note": Entry("mmfuse_cli.runs.notes:note", "Name, star or annotate a run."),
         "rm": Entry("mmfuse_cli.runs.remove:rm", "Remove runs and all their files."),
+        "import": Entry("mmfuse_cli.runs.import_:import_", "Make a run of a table that another program wrote."),
         "export": Entry("mmfuse_cli.runs.export:export", "Write runs as CSV, JSON, Markdown or LaTeX."),
+        "fsck": Entry("mmfuse_cli.runs.fsck:fsck", "Find damage in the run store, and mend it."),
         "gc": Entry("mmfuse_cli.runs.remove:gc", "Remove runs by age, length and state."),
     }
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from mmfuse.errors import UnknownName
+from mmfuse.errors import BadSpec, UnknownName
 from mmfuse_cli.access import open_store
 from mmfuse_cli.lazy import examples
-from mmfuse_cli.parameters import Home, Run
-from mmfuse_cli.render import out, say
+from mmfuse_cli.parameters import Home, Json, Run
+from mmfuse_cli.render import out, out_json, say
 
 if TYPE_CHECKING:
     from mmfuse_runs.folder import RunFolder
@@ -29,15 +29,21 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing until the run ends.")] = False,
     lines: Annotated[int | None, typer.Option("--lines", "-n", help="Only the last lines.", min=0)] = None,
     attempt: Annotated[int | None, typer.Option("--attempt", help="Which attempt [the last].", min=1)] = None,
+    json: Json = False,
     home: Home = None,
 ) -> None:
     """Print what a run wrote to its log.
 
     Tracebacks of crashed runs are here. Control characters are made harmless.
     """
+    if json and follow:
+        raise BadSpec("a log that is followed is text", "mmfuse runs tail --follow --json for what is measured")
     store = open_store(home, read_only=True)
     folder = store.folder(store.find(run))
     path = _log(folder, attempt)
+    if json:
+        out_json({"run": folder.id, "log": str(path) if path else None, "lines": _last_lines(path, lines)})
+        return
     if path is None:
         say(f"run {folder.id} has written no log yet")
         return
@@ -48,6 +54,13 @@ def logs(
             out(line.rstrip("\n"))
         if follow:
             _follow(store, folder.id, file, rest)
+
+
+def _last_lines(path: Path | None, count: int | None) -> list[str]:
+    if path is None:
+        return []
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        return [line.rstrip("\n") for line in deque(file, maxlen=count)]
 
 
 def _log(folder: RunFolder, attempt: int | None) -> Path | None:

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmfuse.errors import unknown_name
-from mmfuse_cli.access import matcher, open_store
+from mmfuse_cli import complete
+from mmfuse_cli.access import meet, open_store
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import Conditions, Home, Json
 from mmfuse_cli.render import STATE_COLOURS, out_json, out_painted, say, width
 from mmfuse_cli.table import Column, draw
+from mmfuse_runs.fields import RunView, check_settings, field_named
 from mmfuse_tui.wording import age, count, number, span
 
 if TYPE_CHECKING:
+    from mmfuse_runs.fields import Field
     from mmfuse_runs.records import RunRecord
+    from mmfuse_runs.store import RunStore
 
 COLUMNS = (
     Column("id", "run"),
@@ -36,35 +40,32 @@ COLUMNS = (
 )
 """From left to right; the number says in which order columns leave where the terminal is narrow, highest first."""
 
-SORTS: dict[str, Callable[[RunRecord], Any]] = {
-    "created": lambda record: record.created,
-    "score": lambda record: record.score,
-    "name": lambda record: record.name,
-    "state": lambda record: record.state,
-    "dataset": lambda record: record.dataset,
-    "seconds": lambda record: record.seconds,
-    "parameters": lambda record: record.parameters,
-    "macs": lambda record: record.macs,
-    "id": lambda record: record.id,
-}
-"""What runs can be sorted by, beside metrics."""
-
 
 @examples(
     "mmfuse runs ls",
     "mmfuse runs ls state:running,queued",
     "mmfuse runs ls kind:search 'val/accuracy>0.7' --sort score",
-    "mmfuse runs ls tag:paper 'age<7d' --json",
+    "mmfuse runs ls 'tag:paper and not (state:crashed or age>7d)' --json",
+    "mmfuse runs ls --cols 'id,best(val/accuracy),fit.epochs' --sort 'best(val/accuracy)'",
 )
 def ls(
     conditions: Conditions = None,
     sort: Annotated[
         str,
-        typer.Option("--sort", help="created, score, a metric, ...; largest first, with + in front smallest first."),
+        typer.Option(
+            "--sort",
+            help="created, score, a metric, best(METRIC), a setting, ...; largest first; +FIELD: smallest first.",
+            autocompletion=complete.fields,
+        ),
     ] = "created",
     limit: Annotated[int | None, typer.Option("--limit", "-n", help="Show at most this many runs.", min=0)] = None,
     cols: Annotated[
-        str | None, typer.Option("--cols", help="Show these columns, separated by commas, however wide they are.")
+        str | None,
+        typer.Option(
+            "--cols",
+            help="Show these columns, separated by commas, however wide they are; whatever --sort takes is one.",
+            autocompletion=complete.listed_fields,
+        ),
     ] = None,
     json: Json = False,
     home: Home = None,
@@ -75,67 +76,88 @@ def ls(
     time, name, age.
     """
     store = open_store(home)  # not read-only: a listing lets the index know which runs have ended
-    meets = matcher(conditions or ())
-    records = ordered([record for record in store.records() if meets(record)], sort)[:limit]
+    views = ordered(views_of(store, meet(store, store.records(), conditions)), sort)[:limit]
+    asked = [] if cols is None else [name.strip() for name in cols.split(",")]
+    columns = chosen_columns(asked, views) if asked else COLUMNS
     if json:
-        out_json({"runs": [record.to_json() for record in records]})
+        out_json({"runs": [_answer(view, asked) for view in views]})
         return
-    if not records:
+    if not views:
         say("no runs here yet" if not conditions else f"no run meets {' '.join(conditions)}")
         return
-    columns = COLUMNS if cols is None else chosen_columns(cols.split(","))
-    out_painted(draw(columns, [Row(record) for record in records], width=width() if cols is None else None))
+    out_painted(draw(columns, [Row(view) for view in views], width=None if asked else width()))
 
 
-def ordered(records: Sequence[RunRecord], sort: str) -> list[RunRecord]:
-    """``records`` by a field or metric, largest first (``+field``: smallest first); runs without it come last.
+def views_of(store: RunStore, records: Sequence[RunRecord]) -> list[RunView]:
+    """``records``, each with the folder that answers what it does not."""
+    return [RunView(record, folder=store.folder(record.id)) for record in records]
+
+
+def ordered(views: Sequence[RunView], sort: str) -> list[RunView]:
+    """Runs by a field, largest first (``+field``: smallest first); runs without it come last.
 
     Raises:
-        UnknownName: when runs have no such field and none measured such a metric.
+        UnknownName: when runs have no such field, none has such a setting, or none measured such a metric.
     """
     key = sort.lstrip("+-")
-    measured = {name for record in records for name in record.metrics}
-    # A metric that nobody measured may just not be there yet; beside others it is a slip.
-    if key not in SORTS and key not in measured and (measured or "/" not in key):
-        raise unknown_name("field to sort by", key, {*SORTS, *measured})
-    value_of = SORTS.get(key) or _metric(key)
-    missing = [record for record in records if value_of(record) in (None, "")]
-    present = [record for record in records if value_of(record) not in (None, "")]
-    return [*sorted(present, key=value_of, reverse=not sort.startswith("+")), *missing]
+    field = field_named(key)
+    _check_measured(key, views)
+    check_settings([field], views)
+    values = [(_comparable(field, view), view) for view in views]
+    present = [(value, view) for value, view in values if value not in (None, "")]
+    present.sort(key=lambda pair: pair[0], reverse=not sort.startswith("+"))
+    return [view for _, view in present] + [view for value, view in values if value in (None, "")]
 
 
-def _metric(name: str) -> Callable[[RunRecord], Any]:
-    return lambda record: record.metrics.get(name)
+def _comparable(field: Field, view: RunView) -> Any:
+    """A value that can be compared with that of any other run; settings may be numbers here and text there."""
+    value = field.read(view)
+    if not field.setting or value is None:
+        return value
+    return (0, value, "") if isinstance(value, int | float) else (1, 0, str(value))
 
 
-def chosen_columns(names: Sequence[str]) -> list[Column]:
-    """The columns called ``names``; metrics are columns too.
+def _check_measured(name: str, views: Sequence[RunView]) -> None:
+    """A metric that nobody measured may just not be there yet; beside others it is a slip."""
+    measured = {metric for view in views for metric in view.record.metrics}
+    if "/" in name and "(" not in name and measured and name not in measured:
+        raise unknown_name("field to sort by", name, measured)
+
+
+def chosen_columns(names: Sequence[str], views: Sequence[RunView]) -> list[Column]:
+    """The columns called ``names``; every field is one.
 
     Raises:
-        UnknownName: for a name that is neither.
+        UnknownName: for a name that is no field, or a setting that no run has.
     """
     known = {column.key: column for column in COLUMNS}
-    columns = []
-    for name in names:
-        if name not in known and "/" not in name:
-            raise unknown_name("column", name, known)
-        columns.append(known.get(name) or Column(name, name, right=True))
-    return columns
+    fields = {name: field_named(name) for name in names if name not in known}
+    check_settings(fields.values(), views)
+    return [known.get(name) or Column(name, name, right=fields[name].numeric) for name in names]
 
 
 class Row:
     """The cells of one run, each worked out when it is asked for: most columns of a narrow table never are."""
 
-    __slots__ = ("_record",)
+    __slots__ = ("_view",)
 
-    def __init__(self, record: RunRecord) -> None:
-        self._record = record
+    def __init__(self, view: RunView) -> None:
+        self._view = view
 
     def get(self, key: str, default: str = "") -> str:
-        """The cell of a column, or the value of a metric."""
+        """The cell of a column."""
         if key in CELLS:
-            return CELLS[key](self._record)
-        return number(self._record.metrics[key]) if key in self._record.metrics else default
+            return CELLS[key](self._view.record)
+        value = field_named(key).read(self._view)
+        if value is None:
+            return default
+        return number(value) if isinstance(value, float) else str(value)
+
+
+def _answer(view: RunView, asked: Sequence[str]) -> dict[str, Any]:
+    """A run for ``--json``; ``asked`` are columns, whose values stand below ``cols`` as they are."""
+    values = {name: field_named(name).read(view) for name in asked}
+    return view.record.to_json() | ({"cols": values} if asked else {})
 
 
 def state_of(record: RunRecord) -> str:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmfuse.errors import BadSpec, RunBusy
-from mmfuse_cli.access import confirm, matcher, open_store, select
+from mmfuse_cli.access import confirm, meet, open_store, select
 from mmfuse_cli.lazy import examples
-from mmfuse_cli.parameters import Conditions, DryRun, Home, Selection, Yes
-from mmfuse_cli.render import out, say
+from mmfuse_cli.parameters import Conditions, DryRun, Home, Json, Selection, Yes
+from mmfuse_cli.render import out, out_json, say
 
 if TYPE_CHECKING:
     from mmfuse_runs.records import RunRecord
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @examples("mmfuse runs rm 7f3a", "mmfuse runs rm state:crashed,killed 'age>7d' --dry-run")
-def rm(runs: Selection, dry_run: DryRun = False, yes: Yes = False, home: Home = None) -> None:
+def rm(runs: Selection, dry_run: DryRun = False, yes: Yes = False, json: Json = False, home: Home = None) -> None:
     """Remove runs and all their files.
 
     Live runs are refused. There is no way back, so this asks first.
@@ -30,7 +30,7 @@ def rm(runs: Selection, dry_run: DryRun = False, yes: Yes = False, home: Home = 
     live = [record.id for record in chosen if record.live]
     if live:
         raise RunBusy(f"run {live[0]} is still going on", f"mmfuse runs kill {live[0]}")
-    _remove(store, chosen, dry_run=dry_run, yes=yes)
+    _remove(store, chosen, dry_run=dry_run, yes=yes, json=json)
 
 
 @examples("mmfuse runs gc --older 30d --dry-run", "mmfuse runs gc --shorter 60s state:crashed,cancelled")
@@ -44,6 +44,7 @@ def gc(
     ] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
+    json: Json = False,
     home: Home = None,
 ) -> None:
     """Remove runs by age, length and state.
@@ -53,29 +54,32 @@ def gc(
     if not conditions and older is None and shorter is None:
         raise BadSpec("no rule says which runs may go", "mmfuse runs gc --older 30d --dry-run")
     store = open_store(home)
-    rules = [*(conditions or ()), *([f"age>={older}"] if older else ())]
+    rules = [f"age>={older}"] if older else []
     # Turned around, so that runs which never began to work count as short.
     rules += [f"-seconds>={shorter}"] if shorter else []
-    meets = matcher(rules)
-    chosen = [record for record in store.records() if not record.live and not record.starred and meets(record)]
-    if not chosen:
+    removable = [record for record in store.records() if not record.live and not record.starred]
+    chosen = meet(store, meet(store, removable, conditions), rules)
+    if not chosen and not json:
         say("nothing to remove")
         return
-    _remove(store, chosen, dry_run=dry_run, yes=yes)
+    _remove(store, chosen, dry_run=dry_run, yes=yes, json=json)
 
 
-def _remove(store: RunStore, records: Sequence[RunRecord], *, dry_run: bool, yes: bool) -> None:
+def _remove(store: RunStore, records: Sequence[RunRecord], *, dry_run: bool, yes: bool, json: bool) -> None:
     size = sum(_bytes(store.folder(record.id).path) for record in records)
-    for record in records if dry_run or not yes else ():
+    for record in records if (dry_run or not yes) and not json else ():
         say(f"{record.id} ({record.state})")
-    what = f"{len(records)} run{'s' * (len(records) > 1)} ({size / 1e6:.1f} MB)"
-    if dry_run:
-        say(f"would remove {what}")
-        return
-    confirm(f"Remove {what} for good?", yes=yes)
-    for record in records:
+    what = f"{len(records)} run{'s' * (len(records) != 1)} ({size / 1e6:.1f} MB)"
+    if records and not dry_run:
+        confirm(f"Remove {what} for good?", yes=yes)
+    for record in () if dry_run else records:
         store.remove(record.id)
-        out(record.id)
+        if not json:
+            out(record.id)
+    if json:
+        out_json({"would_remove" if dry_run else "removed": [record.id for record in records], "bytes": size})
+    elif dry_run:
+        say(f"would remove {what}")
 
 
 def _bytes(folder: Path) -> int:

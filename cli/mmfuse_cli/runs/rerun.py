@@ -10,7 +10,7 @@ import typer
 from mmfuse.errors import BadSpec
 from mmfuse_cli.access import open_store
 from mmfuse_cli.lazy import examples
-from mmfuse_cli.parameters import DataRoot, Detach, Device, DryRun, Home, Json, Name, Run, Settings, Tags
+from mmfuse_cli.parameters import DataRoot, Detach, Device, DryRun, Home, Json, Name, Notify, Run, Settings, Tags
 from mmfuse_cli.render import say
 
 
@@ -23,6 +23,7 @@ def rerun(
     name: Name = "",
     tags: Tags = None,
     detach: Detach = False,
+    notify: Notify = None,
     dry_run: DryRun = False,
     json: Json = False,
     home: Home = None,
@@ -62,5 +63,5 @@ def rerun(
         spec,
         placement=Placement(device, data_root),
         label=Label(name, tags or ()),
-        manner=Manner(detach, dry_run, json),
+        manner=Manner(detach, dry_run, json, notify),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmfuse_cli.access import open_store
 from mmfuse_cli.lazy import examples
-from mmfuse_cli.parameters import DataRoot, Detach, Home, Json, NextDevice, Run
+from mmfuse_cli.parameters import DataRoot, Detach, Home, Json, NextDevice, Notify, Run
 from mmfuse_cli.render import out, out_json, say
 
 
@@ -13,6 +13,7 @@ def resume(
     run: Run,
     device: NextDevice = None,
     detach: Detach = False,
+    notify: Notify = None,
     json: Json = False,
     home: Home = None,
     data_root: DataRoot = None,
@@ -22,11 +23,12 @@ def resume(
     It goes on from what it saved, as the next attempt of the same run, and ends with the numbers of a run that was
     never interrupted.
     """
-    from mmfuse_cli.starting import follow_and_leave
+    from mmfuse_cli.starting import follow_and_leave, notify_with
     from mmfuse_runs import control
 
     store = open_store(home)
     run_id = store.find(run)
+    notify_with(notify)
     control.resume(store, run_id, device=device, data_root=data_root)
     if detach:
         out_json({"run": run_id}) if json else out(run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,7 @@ from mmfuse_cli.arrays import arrays_of
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.outcome import RESULT_COLUMNS, result_rows
 from mmfuse_cli.parameters import Home, Json, Picture, Plots, Run
-from mmfuse_cli.plots import show_plots
+from mmfuse_cli.plots import curves_of, show_plots
 from mmfuse_cli.render import STATE_COLOURS, out, out_json, out_painted, width
 from mmfuse_cli.standings import show_standings, standings_of
 from mmfuse_cli.table import Column, draw
@@ -69,7 +70,7 @@ def show(
     record = store.record(store.find(run))
     folder = store.folder(record.id)
     if json:
-        out_json(_answer(record, folder))
+        out_json(_answer(record, folder) | ({"curves": curves_of(store, [record], plot)} if plot else {}))
         return
     if plot or save:
         show_plots(store, [record], plot, save)
@@ -179,7 +180,10 @@ def reproducing_command(folder: RunFolder) -> str:
     from mmfuse_runs.specs import command_of
 
     try:
-        return command_of(spec_from_json(folder.spec()))
+        spec = folder.spec()
+        if spec.get("kind") == "import":
+            return shlex.join(["mmfuse", "runs", "import", str(spec.get("from")), str(spec.get("source"))])
+        return command_of(spec_from_json(spec))
     except MmfuseError:
         return f"mmfuse runs rerun {folder.id}"
 

@@ -1,0 +1,1 @@
+"""The commands of `mmfuse arch`, one subject a file."""
