@@ -109,7 +109,7 @@ class _Lines:
         """The number that stands alone on the next line."""
         line = self._take(1, what)[0]
         if not line.strip().isdecimal():
-            raise self.wrong(f"{ascii(line.strip()[:40])} instead of a number of {what}")
+            raise self.wrong(f"{line.strip()[:40]!a} instead of a number of {what}")
         return int(line)
 
     def check_room(self, frames: int) -> None:
