@@ -347,8 +347,11 @@ def test_a_disk_that_fills_up_costs_the_cache_and_not_the_process(place: Path, r
 
     child = os.fork()
     if child == 0:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
-        os._exit(0 if len(taps(place, backbones).train) == 160 else 1)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+            os._exit(0 if len(taps(place, backbones).train) == 160 else 1)
+        finally:
+            os._exit(1)  # an error in the child must not go on as a second pytest
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert not any((place / "data" / "taps").iterdir())
