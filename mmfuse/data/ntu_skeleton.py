@@ -40,6 +40,7 @@ def read_skeleton(path: Path) -> Skeleton:
     """
     lines = _Lines(path)
     frames = lines.count("frames")
+    lines.check_room(frames)
     places = np.zeros((frames, PERSONS, JOINTS, 3), dtype=np.float32)
     present = np.zeros((frames, PERSONS), dtype=np.bool_)
     most = 0
@@ -108,8 +109,14 @@ class _Lines:
         """The number that stands alone on the next line."""
         line = self._take(1, what)[0]
         if not line.strip().isdecimal():
-            raise self.wrong(f"'{line.strip()[:40]}' instead of a number of {what}")
+            raise self.wrong(f"{line.strip()[:40]!a} instead of a number of {what}")
         return int(line)
+
+    def check_room(self, frames: int) -> None:
+        """There must be a line for each frame at least, before room is made for as many as a damaged number says."""
+        left = len(self.lines) - self.next
+        if frames > left:
+            raise self.wrong(f"a promise of {frames:,} frames and {left:,} further lines")
 
     def skip(self) -> None:
         """The next line says nothing we need."""

@@ -51,6 +51,7 @@ logger = logging.getLogger(__name__)
 FORMAT = 3
 BATCH = 128
 ROWS = 8 * BATCH  # that are one process's work, and standardised at a time
+HDF5_OVERHEAD = 1 << 16
 USER_BLOCK = 512
 """Bytes before HDF5's own, for a digest of those: with damaged tables HDF5 reads other rows, or never ends."""
 
@@ -249,6 +250,7 @@ def _write(path: Path, arrays: Arrays) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep_partial(path.parent)
+        _reserve(temporary, sum(array.nbytes for array in arrays.values()))
         with h5py.File(temporary, "w", userblock_size=USER_BLOCK) as file:
             for name, array in arrays.items():
                 file.create_dataset(name, data=array)
@@ -264,6 +266,17 @@ def _write(path: Path, arrays: Arrays) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Fail here if the disk has no room: HDF5, when it learns of it while closing a file, may end the process.
+
+    Raises:
+        OSError: there is no room for ``size`` bytes and what HDF5 adds to them.
+    """
+    if hasattr(os, "posix_fallocate"):  # macOS has it not
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size + HDF5_OVERHEAD)
 
 
 def _digest(file: BufferedReader | BufferedRandom) -> bytes:

@@ -369,6 +369,18 @@ def test_compare_sums_up_what_several_seeds_say(mmfuse, make_run):
     assert max(map(len, lines)) <= 80
 
 
+def test_compare_sums_up_what_a_search_found_with_its_trainings_under_other_seeds(mmfuse, make_run, launcher):
+    search, other = make_run(), make_run()
+    for origin, words in ((search, ["1"]), (search, ["2"]), (search, ["3", "--set", "fit.epochs=1"]), (other, ["4"])):
+        mmfuse("train", "--from", origin, "--seed", *words)
+    ours = [run for run, _, _ in launcher.started[:2]]
+
+    [group] = json.loads(mmfuse("runs", "compare", search, "--json").stdout)["over_seeds"]
+
+    assert (group["runs"], group["seeds"]) == ([search, *ours], [0, 1, 2])
+    assert group["scores"]["test/accuracy"]["n"] == 3
+
+
 def test_compare_shows_latency_and_what_the_search_cost_where_there_is_room(mmfuse, make_run):
     cost = {"parameters": 123_456, "macs": 2_500_000, "latency_ms": 1.234, "search_seconds": 61.0, "seconds": 83.0}
     make_run(name="found", result={"metric": "val/accuracy", "score": 0.75, "fingerprint": "a", **cost})

@@ -111,7 +111,8 @@ def test_a_damaged_file_is_refused_in_one_sentence_that_names_it(tmp_path: Path)
         "sixty\n" + "\n".join(lines[1:]): r"'sixty' instead of a number of frames \(line 1\)",
         good.replace(lines[8], "0.1 here 0.3 0"): "something else than three numbers",
         good.replace(lines[8], "0.1 0.2"): "something else than three numbers",
-        "\x00\x01\x02PNG": "instead of a number of frames",
+        "\x00\x01\x02PNG": r"'\\x00\\x01\\x02PNG' instead of a number of frames",
+        "99999999999\n1\n": r"a promise of 99,999,999,999 frames and 1 further lines \(line 1\)",
     }
 
     for text, message in cases.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import tracemalloc
@@ -338,6 +339,22 @@ def test_a_place_that_cannot_be_written_costs_the_cache_and_nothing_else(place: 
     table = taps(place, backbones)
 
     assert len(table.train) == 160
+
+
+@pytest.mark.parametrize("room", [100, 2_000, 10_000, 30_000])
+def test_a_disk_that_fills_up_costs_the_cache_and_not_the_process(place: Path, room: int) -> None:
+    backbones = obtain(place)
+
+    child = os.fork()
+    if child == 0:
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+            os._exit(0 if len(taps(place, backbones).train) == 160 else 1)
+        finally:
+            os._exit(1)  # an error in the child must not go on as a second pytest
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not any((place / "data" / "taps").iterdir())
 
 
 def test_pretraining_never_opens_the_test_split_and_keeps_whole_checkpoints(trained: Path) -> None:

@@ -38,7 +38,8 @@ def compare(runs: Selection, plot: Plots = None, save: Picture = None, json: Jso
 
     Only runs that measured the same metric on the same data (equal fingerprints) are ranked; otherwise they stand
     newest first and a note says why. Runs that differ in nothing but their seed are summed up below: mean, standard
-    deviation and a bootstrap interval of the mean. Latency is the median time of one sample on the run's device;
+    deviation and a bootstrap interval of the mean; what a search found counts with its trainings under other seeds
+    (mmfuse train --from RUN --seed 1). Latency is the median time of one sample on the run's device;
     search is what the search alone took. The last column is the end of the run's id, enough to name it. Where the
     terminal is narrow, columns leave in this order: state, trials, latency, MACs, search, time, architecture.
     With --plot only the curves are shown, together in one chart.
@@ -135,10 +136,18 @@ def _scores(record: RunRecord) -> dict[str, float]:
 
 
 def _repeated(records: Sequence[RunRecord], store: RunStore) -> list[SeedGroup]:
-    """Experiments that were run with several seeds, in the order of their first run."""
+    """Experiments that were run with several seeds, in the order of their first run.
+
+    What a search found may have been trained again by runs that are not selected: those speak for it, too.
+    """
+    from mmfuse_runs.retrained import retrained
+
     done = [record for record in records if record.score is not None and not record.damaged]
     groups = seed_groups((record, store.folder(record.id).spec()) for record in done)
-    return [group for group in groups if len(group.seeds) > 1]
+    repeated = [group for group in groups if len(group.seeds) > 1]
+    told = {run.id for group in repeated for run in group.runs}
+    further = retrained(store, [record for record in done if record.kind == "search"])
+    return [*repeated, *(group for group in further if not told & {run.id for run in group.runs})]
 
 
 def _spreads(group: SeedGroup, records: Sequence[RunRecord]) -> dict[str, Spread]:
