@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmfuse.report import TrialRecord
 
@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Glimpse:
-    """A run at one moment: its record, its trials by number and the scores to draw, oldest first."""
+    """A run at one moment: its record, its trials by number and the scores to draw, oldest first.
+
+    ``warnings`` are what this attempt noted in a sentence, such as a collapse alarm, oldest first.
+    """
 
     record: RunRecord
     trials: Sequence[TrialRecord] = ()
     scores: Sequence[float] = ()
     score_name: str = ""
+    warnings: Sequence[str] = ()
 
     @property
     def best(self) -> TrialRecord | None:
@@ -41,21 +45,24 @@ class Watcher:
         self._metrics = self._folder.metrics()
         self._events_size = -1
         self._trials: Sequence[TrialRecord] = ()
+        self._warnings: Sequence[tuple[int, str]] = ()
 
     def look(self) -> Glimpse:
         """The run now."""
         record = self._store.record(self._folder.id)
-        self._read_trials()
+        self._read_events()
         self._metrics.poll()
         name, scores = self._curve(record.metric)
-        return Glimpse(record, self._trials, scores, name)
+        warnings = [sentence for attempt, sentence in self._warnings if attempt == record.attempt]
+        return Glimpse(record, self._trials, scores, name, warnings)
 
-    def _read_trials(self) -> None:
+    def _read_events(self) -> None:
         path = self._folder.path / "events.jsonl"
         size = path.stat().st_size if path.exists() else 0
         if size != self._events_size:
             self._events_size = size
             self._trials = self._folder.trials()
+            self._warnings = [found for event in self._folder.events() if (found := _warning(event)) is not None]
 
     def _curve(self, metric: str) -> tuple[str, Sequence[float]]:
         """The validation score of full training once there is one; before that, the scores of the trials."""
@@ -65,3 +72,11 @@ class Watcher:
             if name in names:
                 return name, self._metrics.series(name)[1]
         return "trials", [trial.score for trial in self._trials if trial.score is not None]
+
+
+def _warning(event: Mapping[str, Any]) -> tuple[int, str] | None:
+    """Attempt and words of a note that holds a sentence; None for everything else."""
+    facts = event.get("facts") if event.get("ev") == "note" else None
+    if not isinstance(facts, Mapping) or not isinstance(facts.get("sentence"), str):
+        return None
+    return int(event.get("attempt", 0)), f"{event.get('message', '')}: {facts['sentence']}"

@@ -143,6 +143,9 @@ class Contrastive:
             asked_batch_size=self.options.batch_size,
             steps_per_epoch=self.steps_per_epoch,
         )
+        if self.batch_size < self.options.batch_size:
+            sentence = f"{count} training pairs make batches of {self.batch_size}, not of {self.options.batch_size}"
+            self.reporter.note("smaller batches", sentence=sentence)
         return make_adamw(model, learning_rate=self.options.learning_rate, weight_decay=self.options.weight_decay)
 
     def batches(self, position: Callable[[], Position]) -> Iterable[AnyLatentBatch]:

@@ -141,6 +141,15 @@ def test_a_batch_larger_than_the_data_is_made_smaller_and_that_is_noted(tmp_path
     (facts,) = [facts for message, facts in listener.notes if message == "contrastive training"]
     assert (facts["batch_size"], facts["asked_batch_size"], facts["steps_per_epoch"]) == (30, 20_480, 1)
     assert facts["reader"].startswith("resident")
+    assert ("smaller batches", {"sentence": "60 training pairs make batches of 30, not of 20480"}) in listener.notes
+
+
+def test_a_batch_that_fits_is_not_talked_about(tmp_path):
+    listener = Listener()
+
+    fit(tmp_path, listener=listener)
+
+    assert "smaller batches" not in [message for message, _ in listener.notes]
 
 
 @pytest.mark.parametrize(("pairs", "blend", "least"), [(1, "none", 2), (1, "halves", 4), (3, "halves", 4)])
