@@ -7,6 +7,7 @@ import torch
 from latent_pairs import FIT, SMALL, Listener, by_class, with_train, world
 
 from mmfuse.architecture import Architecture
+from mmfuse.data.latent_readers import Choice
 from mmfuse.errors import BadSpec, CheckpointMismatch, DataInvalid, Diverged, Stopped
 from mmfuse.spec import FitOptions
 from mmfuse.training.checkpoint import load_checkpoint
@@ -214,6 +215,29 @@ def test_it_stops_when_asked_and_ends_as_if_it_had_not(tmp_path):
     with pytest.raises(Stopped):
         fit(tmp_path / "cut", listener=first, stop=after_five)
     fit(tmp_path / "cut", listener=second)
+
+    assert first.losses() + second.losses() == whole
+
+
+@pytest.mark.parametrize("modes", [("resident", "stream"), ("stream", "resident"), ("host", "stream")], ids="-".join)
+def test_a_training_goes_on_in_its_order_when_there_is_more_or_less_memory(tmp_path, monkeypatch, modes):
+    def with_mode(mode):
+        choice = Choice(mode, 0, 0, 0)
+        monkeypatch.setattr("mmfuse.training.contrastive.choose_mode", lambda pairs, **_: choice)
+
+    splits, polls = world(600), []
+    with_mode(modes[0])
+    whole = losses(tmp_path / "whole", splits, batch_size=100)
+
+    def after_five():
+        polls.append(1)
+        return len(polls) == 5
+
+    first, second = Listener(), Listener()
+    with pytest.raises(Stopped):
+        fit(tmp_path / "cut", splits, listener=first, stop=after_five, batch_size=100)
+    with_mode(modes[1])
+    fit(tmp_path / "cut", splits, listener=second, batch_size=100)
 
     assert first.losses() + second.losses() == whole
 
