@@ -213,6 +213,11 @@ class LatentReader(Protocol):
         """``order`` cut into consecutive batches of ``size`` pairs; the last may be smaller."""
 
 
+def full_order(count: int, *, seed: int) -> Tensor:
+    """A uniform permutation of ``count`` pairs, on the CPU."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+
 class ResidentReader:
     """Everything lies on the device: a batch is an index, selected where it is used."""
 
@@ -223,7 +228,7 @@ class ResidentReader:
 
     def order(self, seed: int) -> Tensor:
         """A uniform permutation."""
-        return torch.randperm(len(self.pairs), generator=torch.Generator().manual_seed(seed))
+        return full_order(len(self.pairs), seed=seed)
 
     def read(self, order: Tensor, *, size: int) -> Iterator[ResidentBatch]:
         """No work but looking up which items are asked for."""

@@ -69,9 +69,12 @@ def follow(store: RunStore, run_id: str, *, ours: bool, drawn: Sequence[str] = (
 
 
 def _watch(store: RunStore, run_id: str, watcher: Watcher, view: View, interrupts: Interrupts, *, ours: bool) -> Ending:
-    asked = False
+    asked, told = False, 0
     while True:
         glimpse = watcher.look()
+        for warning in glimpse.warnings[told:]:
+            view.tell(warning)
+        told = len(glimpse.warnings)
         view.show(glimpse, LEAVE_HINT if asked or not ours else STOP_HINT)
         if not glimpse.record.live:
             return Ending(glimpse.record.state, asked_to_stop=asked)

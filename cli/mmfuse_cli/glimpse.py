@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmfuse.report import TrialRecord
 
@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Glimpse:
-    """A run at one moment: its record, its trials by number, the scores to draw, oldest first, and whole charts."""
+    """A run at one moment: its record, its trials by number, the scores to draw, oldest first, and whole charts.
+
+    ``warnings`` are what this attempt noted in a sentence, such as a collapse alarm, oldest first.
+    """
 
     record: RunRecord
     trials: Sequence[TrialRecord] = ()
     scores: Sequence[float] = ()
     score_name: str = ""
     charts: Sequence[ChartData] = ()
+    warnings: Sequence[str] = ()
 
     @property
     def best(self) -> TrialRecord | None:
@@ -45,25 +49,28 @@ class Watcher:
         self._metrics = self._folder.metrics()
         self._events_size = -1
         self._trials: Sequence[TrialRecord] = ()
+        self._warnings: Sequence[tuple[int, str]] = ()
 
     def look(self) -> Glimpse:
         """The run now."""
         record = self._store.record(self._folder.id)
-        news = self._read_trials()
+        news = self._read_events()
         news |= self._metrics.poll()
         if self._drawn and (news or not self._charts):
             self._charts = [chart for metric in self._drawn if (chart := self._chart(metric, record))]
         name, scores = self._curve(record.metric)
-        return Glimpse(record, self._trials, scores, name, self._charts)
+        warnings = [sentence for attempt, sentence in self._warnings if attempt == record.attempt]
+        return Glimpse(record, self._trials, scores, name, self._charts, warnings)
 
-    def _read_trials(self) -> bool:
-        """Read the trials if there may be news; whether there may."""
+    def _read_events(self) -> bool:
+        """Read trials and warnings if there may be news; whether there may."""
         path = self._folder.path / "events.jsonl"
         size = path.stat().st_size if path.exists() else 0
         if size == self._events_size:
             return False
         self._events_size = size
         self._trials = self._folder.trials()
+        self._warnings = [found for event in self._folder.events() if (found := _warning(event)) is not None]
         return True
 
     def _chart(self, metric: str, record: RunRecord) -> ChartData | None:
@@ -85,3 +92,11 @@ class Watcher:
             if name in names:
                 return name, self._metrics.series(name)[1]
         return "trials", [trial.score for trial in self._trials if trial.score is not None]
+
+
+def _warning(event: Mapping[str, Any]) -> tuple[int, str] | None:
+    """Attempt and words of a note that holds a sentence; None for everything else."""
+    facts = event.get("facts") if event.get("ev") == "note" else None
+    if not isinstance(facts, Mapping) or not isinstance(facts.get("sentence"), str):
+        return None
+    return int(event.get("attempt", 0)), f"{event.get('message', '')}: {facts['sentence']}"

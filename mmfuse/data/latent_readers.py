@@ -19,7 +19,7 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor
 
-from mmfuse.latents import LatentBatch, LatentPairs, LatentReader, ResidentReader
+from mmfuse.latents import LatentBatch, LatentPairs, LatentReader, ResidentReader, full_order
 
 Mode = Literal["resident", "host", "stream"]
 Piece = TypeVar("Piece")
@@ -48,11 +48,11 @@ class Choice:
         )
 
 
-def choose_mode(pairs: LatentPairs, *, device: torch.device) -> Choice:
-    """The quickest reader that fits into what is free now."""
+def choose_mode(pairs: LatentPairs, *, device: torch.device, beside: int = 0) -> Choice:
+    """The quickest reader that fits into what is free now, ``beside`` so many bytes that training will take."""
     host = available_memory()
     free = int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else host
-    needed = int(pairs.nbytes * MARGIN)
+    needed = int(pairs.nbytes * MARGIN) + beside
     mode: Mode = "resident" if needed < free else "host" if device.type != "cpu" and needed < host else "stream"
     return Choice(mode, pairs.nbytes, free, host)
 
@@ -85,7 +85,7 @@ class HostReader:
 
     def order(self, seed: int) -> Tensor:
         """A uniform permutation, the same as the resident reader's."""
-        return torch.randperm(len(self.pairs), generator=torch.Generator().manual_seed(seed))
+        return full_order(len(self.pairs), seed=seed)
 
     def read(self, order: Tensor, *, size: int) -> Iterator[LatentBatch]:
         """Batches on the device; copies overlap with computing."""
@@ -96,6 +96,15 @@ class HostReader:
         chosen = self.pairs.pairs.index_select(0, index)
         latents = {name: self.pairs.items(name, chosen[:, column]) for column, name in enumerate(self.pairs.names)}
         return _pinned(LatentBatch(latents, index), self.device)
+
+
+def block_order(count: int, *, seed: int) -> Tensor:
+    """Blocks of neighbours among ``count`` pairs in random order, shuffled within each `BUFFER_BLOCKS` of them."""
+    generator = torch.Generator().manual_seed(seed)
+    blocks = torch.arange(count).split(BLOCK_PAIRS)
+    drawn = torch.randperm(len(blocks), generator=generator).tolist()
+    pieces = [torch.cat([blocks[number] for number in part]) for part in _cut(drawn, BUFFER_BLOCKS)]
+    return torch.cat([piece[torch.randperm(len(piece), generator=generator)] for piece in pieces])
 
 
 class StreamReader:
@@ -111,12 +120,8 @@ class StreamReader:
         self.device = device
 
     def order(self, seed: int) -> Tensor:
-        """Blocks of neighbouring pairs in random order, shuffled within each `BUFFER_BLOCKS` of them."""
-        generator = torch.Generator().manual_seed(seed)
-        blocks = torch.arange(len(self.pairs)).split(BLOCK_PAIRS)
-        drawn = torch.randperm(len(blocks), generator=generator).tolist()
-        pieces = [torch.cat([blocks[number] for number in part]) for part in _cut(drawn, BUFFER_BLOCKS)]
-        return torch.cat([piece[torch.randperm(len(piece), generator=generator)] for piece in pieces])
+        """Pairs shuffled in blocks, so that a piece of the file is wanted by many of them."""
+        return block_order(len(self.pairs), seed=seed)
 
     def read(self, order: Tensor, *, size: int) -> Iterator[LatentBatch]:
         """Batches on the device, cut from pieces that are whole multiples of ``size``."""

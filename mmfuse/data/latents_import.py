@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mmfuse.data.latents_layout import Column, EncoderIdentity, Storage
+from mmfuse.data.latents_layout import LARGEST, Column, EncoderIdentity, Storage
 from mmfuse.data.latents_pairs import SPLITS, PairTable
 from mmfuse.data.latents_writer import LatentWriter
 from mmfuse.data.progress import Progress, silent
@@ -111,12 +111,15 @@ def read_dpt(path: Path) -> tuple[NDArray[np.float32], dict[str, Any]]:
     if not rows or absent is not None:
         raise DataInvalid(f"{path} has {len(rows):,} rows, but none of number {absent or 0}", _AGAIN)
     ordered = [rows[str(number)] for number in range(len(rows))]
-    wrong = next(
-        (n for n, v in enumerate(ordered) if not isinstance(v, torch.Tensor) or v.shape != ordered[0].shape), None
-    )
-    if wrong is not None or ordered[0].ndim != 1:
-        raise DataInvalid(f"{path}: row {wrong or 0} is no vector of the length of the others", _AGAIN)
-    return torch.stack(ordered).float().numpy(), maps
+    wrong = next((n for n, v in enumerate(ordered) if not _is_vector(v) or v.shape != ordered[0].shape), None)
+    if wrong is not None:
+        raise DataInvalid(f"{path}: row {wrong} is no vector of the length of the others", _AGAIN)
+    vectors = torch.stack([vector.float() for vector in ordered])
+    unfit = ~(vectors.abs() < LARGEST).all(1)  # NaN is not smaller either
+    if bool(unfit.any()):
+        row = int(unfit.nonzero()[0])
+        raise DataInvalid(f"{path}: row {row} holds NaN, infinity or a number of {LARGEST:,.0f} or more", _AGAIN)
+    return vectors.numpy(), maps
 
 
 def _read(split: DptSplit) -> tuple[_Items, _Items, NDArray[np.int64]]:
@@ -130,7 +133,7 @@ def _read(split: DptSplit) -> tuple[_Items, _Items, NDArray[np.int64]]:
             )
         images, texts = _distinct(image), _distinct(text)
         return images, texts, np.stack([images.rows, texts.rows], axis=1)
-    owner = {int(key): int(value) for key, value in maps["txt2img"].items()}
+    owner = _owners(maps["txt2img"])
     if set(owner) != set(range(len(text))) or not set(owner.values()) <= set(range(len(image))):
         raise DataInvalid(
             f"{split.text}: its map from texts to images does not fit {len(text):,} texts and {len(image):,} images",
@@ -138,6 +141,21 @@ def _read(split: DptSplit) -> tuple[_Items, _Items, NDArray[np.int64]]:
         )
     pairs = np.array([(owner[number], number) for number in range(len(text))], dtype=np.int64)
     return _Items(image, np.arange(len(image))), _Items(text, np.arange(len(text))), pairs
+
+
+def _is_vector(value: Any) -> bool:
+    """Whether it is a dense tensor of at least one real number."""
+    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided:
+        return False
+    return value.ndim == 1 and value.numel() > 0 and not value.is_complex()
+
+
+def _owners(found: Any) -> dict[int, int]:
+    """By text its image; empty where the map is none of whole numbers."""
+    try:
+        return {int(key): int(value) for key, value in found.items()}
+    except (AttributeError, TypeError, ValueError):
+        return {}
 
 
 def _unpickled(path: Path) -> Any:

@@ -22,7 +22,7 @@ from mmfuse.data.latents_file import (
 )
 from mmfuse.data.latents_pairs import SPLITS, PairTable
 from mmfuse.data.progress import Progress, silent
-from mmfuse.errors import DataInvalid
+from mmfuse.errors import BadSpec, DataInvalid
 from mmfuse.task import Modality, Task
 
 
@@ -43,7 +43,8 @@ def join(files: Sequence[Path]) -> list[Joined]:
     """The files by pair table, in the order given.
 
     Raises:
-        DataMissing, DataInvalid: when one is absent or damaged, or two hold the same modality of one table.
+        DataMissing, DataInvalid: when one is absent or damaged.
+        BadSpec: when two hold the same modality of one table.
     """
     found: dict[str, dict[str, tuple[Path, StoredColumn]]] = {}
     tables: dict[str, list[Survey]] = {}
@@ -52,9 +53,7 @@ def join(files: Sequence[Path]) -> list[Joined]:
         columns = found.setdefault(surveyed.digest, {})
         for modality, stored in surveyed.columns.items():
             if modality in columns:
-                raise DataInvalid(
-                    f"{columns[modality][0]} and {path} both hold {modality} of {surveyed.name}", "name one"
-                )
+                raise BadSpec(f"{columns[modality][0]} and {path} both hold {modality} of {surveyed.name}", "name one")
             columns[modality] = (path, stored)
         tables.setdefault(surveyed.digest, []).append(surveyed)
     return [Joined(_table(tables[digest]), columns) for digest, columns in found.items()]
@@ -152,13 +151,17 @@ def each_once(training: list[Joined], evaluation: list[Joined]) -> list[Joined]:
 
 
 def common_modalities(together: Sequence[Joined]) -> tuple[str, ...]:
-    """The modalities that every table has a file of, in the first table's order."""
+    """The modalities that every table has a file of, in the first table's order.
+
+    Raises:
+        BadSpec: when these are fewer than two.
+    """
     if not together:
-        raise DataInvalid("no file of latents is named", '--set data.files=\'["image.h5","text.h5"]\'')
+        raise BadSpec("no file of latents is named", '--set data.files=\'["image.h5","text.h5"]\'')
     names = tuple(name for name in together[0].table.modalities if all(name in each.columns for each in together))
     if len(names) < 2:
         held = "; ".join(f"{each.table.name}: {', '.join(each.columns)}" for each in together)
-        raise DataInvalid(
+        raise BadSpec(
             f"at least two modalities of the same items and pairs are needed, the files hold {held}",
             "extract both modalities of one collection, with the same options",
         )

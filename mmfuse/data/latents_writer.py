@@ -46,7 +46,7 @@ class LatentWriter:
             self._lock = self.path.with_name(f".{self.path.name}.lock").open("a")
         except OSError as error:
             raise DataMissing(
-                f"{self.path} cannot be written: {error.strerror}", "choose another --data-root"
+                f"{self.path} cannot be written: {error.strerror}", "choose another --output or --data-root"
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -39,21 +39,25 @@ def read_list(path: Path) -> list[Mapping[str, Any]]:
     return value
 
 
-def read_karpathy(path: Path) -> Iterator[tuple[str, str, list[Any]]]:
+def read_karpathy(path: Path) -> Iterator[tuple[str, str | None, list[Any]]]:
     """Split, file name below the folder of images, and captions of each image in ``dataset_<name>.json``.
+
+    The name is None where an entry has none, a caption where a sentence has no text.
 
     Raises:
         DataInvalid: when it is damaged or something else.
     """
     value = _json(path)
     images = value.get("images") if isinstance(value, dict) else None
-    if not isinstance(images, list):
-        raise DataInvalid(f"{path} has no list 'images'", "is it Karpathy's file of splits?")
+    if not isinstance(images, list) or not all(isinstance(entry, dict) for entry in images):
+        raise DataInvalid(f"{path} has no list 'images' of objects", "is it Karpathy's file of splits?")
     for entry in images:
-        split = KARPATHY_SPLITS.get(entry.get("split", ""))
+        split = KARPATHY_SPLITS.get(str(entry.get("split")))
         if split is not None:
-            place = "/".join(part for part in (entry.get("filepath"), entry.get("filename")) if part)
-            yield split, place, [sentence.get("raw") for sentence in entry.get("sentences", [])]
+            parts = [part for part in (entry.get("filepath"), entry.get("filename")) if part]
+            named = bool(parts) and all(isinstance(part, str) for part in parts)
+            sentences = entry.get("sentences")
+            yield split, "/".join(parts) if named else None, _texts(sentences if isinstance(sentences, list) else [])
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -81,14 +85,28 @@ def first(rows: Sequence[Any] | Iterator[Any], limit: int | None) -> Iterator[An
     return islice(rows, limit)
 
 
+def first_media(entries: Iterable[Mapping[str, Any]], limit: int | None, *, key: str) -> Iterator[Mapping[str, Any]]:
+    """All entries of the first ``limit`` different media, which ``key`` names, or all; a medium may have several."""
+    taken: set[str] = set()
+    for entry in entries:
+        medium = str(entry.get(key))
+        if limit is None or medium in taken or len(taken) < limit:
+            taken.add(medium)
+            yield entry
+
+
 def captions_of(entry: Mapping[str, Any]) -> list[Any]:
     """The captions of a JSON entry: one text, or a list of them."""
     caption = entry.get("caption")
     return caption if isinstance(caption, list) else [caption]
 
 
+def _texts(sentences: list[Any]) -> list[Any]:
+    return [sentence.get("raw") if isinstance(sentence, dict) else None for sentence in sentences]
+
+
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise DataInvalid(f"{path} is not complete JSON ({error})", "fetch it again") from error

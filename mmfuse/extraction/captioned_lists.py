@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmfuse.extraction.annotations import captions_of, find_annotations, first, read_karpathy, read_list
+from mmfuse.extraction.annotations import captions_of, find_annotations, first_media, read_karpathy, read_list
 from mmfuse.extraction.collection import CaptionedMedia, Collection
 
 
@@ -14,7 +14,7 @@ def read_lists(
 ) -> Collection:
     """The collection whose annotations are ``files`` by split, or the one file ``karpathy`` where that is there.
 
-    Images are looked for in ``folder/images``. With ``limit``, only the first so many entries of each split.
+    Images are looked for in ``folder/images``. With ``limit``, only the first so many images of each split.
 
     Raises:
         DataMissing: when no annotation file is there.
@@ -29,6 +29,6 @@ def read_lists(
                 media.add(split, place, captions)
         return media.finish()
     for split, path in find_annotations(folder, files, name=name, hint=hint).items():
-        for entry in first(read_list(path), limit):
+        for entry in first_media(read_list(path), limit, key="image"):
             media.add(split, entry.get("image"), captions_of(entry))
     return media.finish()

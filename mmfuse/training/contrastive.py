@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mmfuse.architecture import Architecture
-from mmfuse.data.latent_readers import choose_mode, open_reader
+from mmfuse.data.latent_readers import Choice, block_order, choose_mode, open_reader
 from mmfuse.errors import BadSpec
-from mmfuse.latents import AnyLatentBatch, LatentPairs, LatentSplits
+from mmfuse.latents import AnyLatentBatch, LatentPairs, LatentSplits, full_order
 from mmfuse.models.assemble import build_model
 from mmfuse.models.contrastive import dense_groups
 from mmfuse.models.fusemix import FuseMix, Params
@@ -69,19 +69,26 @@ def fit_contrastive(
         pairs.check()
     with seeded(derive_seed(seed, "weights")):
         model = cast(FuseMix, build_model(architecture, splits.task))
+    last = folder / "checkpoints" / "last.ckpt"
+    begun = load_checkpoint(last) if last.exists() else None
+    states = 4 * sum(parameter.nbytes for parameter in model.parameters())  # weights, gradients, and Adam's two means
+    choice = choose_mode(splits.train, device=device, beside=states)
+    # A training keeps the order it began with, even if its latents find more or less free memory when it goes on.
+    order = begun.provenance.get("order") if begun is not None else None
+    order = order or ("blocks" if choice.mode == "stream" else "full")
     plan = Plan(
         architecture=architecture,
         splits=splits,
         options=options,
         seed=seed,
-        last=folder / "checkpoints" / "last.ckpt",
+        last=last,
         best=folder / "checkpoints" / "best.ckpt",
-        provenance={**provenance, "encoders": dict(splits.encoders)},
+        provenance={**provenance, "encoders": dict(splits.encoders), "order": order},
     )
-    method = Contrastive(splits, model.params, options, seed=seed, reporter=reporter)
+    method = Contrastive(splits, model.params, options, seed=seed, reading=Reading(choice, order), reporter=reporter)
     work = FullTraining(model, plan, method, reporter=reporter, should_stop=should_stop)
-    if plan.last.exists():
-        work.resume(load_checkpoint(plan.last))
+    if begun is not None:
+        work.resume(begun)
     reporter.resumed(work.position.step)
     if not work.done:
         with _matrix_products(options.precision):
@@ -106,18 +113,33 @@ def _drive(work: FullTraining, device: torch.device) -> None:
         work.end_epoch()
 
 
+class Reading(NamedTuple):
+    """How latents are got at, and in which order: "full" permutations or shuffled "blocks"."""
+
+    choice: Choice
+    order: str
+
+
 class Contrastive:
     """A `mmfuse.training.engine.Method` whose `loss` has handed out the gradients already."""
 
     steps_per_epoch: int
 
     def __init__(
-        self, splits: LatentSplits, params: Params, options: FitOptions, *, seed: int, reporter: Reporter
+        self,
+        splits: LatentSplits,
+        params: Params,
+        options: FitOptions,
+        *,
+        seed: int,
+        reading: Reading,
+        reporter: Reporter,
     ) -> None:
         self.splits = splits
         self.params = params
         self.options = options
         self.seed = seed
+        self.reading = reading
         self.reporter = reporter
         self.latest: Tensor | None = None
         self.alarmed: set[str] = set()
@@ -127,8 +149,7 @@ class Contrastive:
         self.model = cast(FuseMix, model)
         self.embed = torch.compile(self.model.embed) if self.params.compile else self.model.embed
         self.device = device
-        choice = choose_mode(self.splits.train, device=device)
-        self.reader = open_reader(self.splits.train, device=device, mode=choice.mode)
+        self.reader = open_reader(self.splits.train, device=device, mode=self.reading.choice.mode)
         self.labels = _labels(self.splits.train, self.params, device)
         count = len(self.splits.train)
         drawn = 2 if self.params.blend == "halves" else 1
@@ -137,18 +158,26 @@ class Contrastive:
         self.steps_per_epoch = count // self.drawn
         self.reporter.note(
             "contrastive training",
-            reader=choice.sentence,
+            reader=self.reading.choice.sentence,
             pairs=count,
             batch_size=self.batch_size,
             asked_batch_size=self.options.batch_size,
             steps_per_epoch=self.steps_per_epoch,
         )
+        if self.batch_size < self.options.batch_size:
+            sentence = f"{count} training pairs make batches of {self.batch_size}, not of {self.options.batch_size}"
+            self.reporter.note("smaller batches", sentence=sentence)
         return make_adamw(model, learning_rate=self.options.learning_rate, weight_decay=self.options.weight_decay)
 
     def batches(self, position: Callable[[], Position]) -> Iterable[AnyLatentBatch]:
         """The full batches of the epoch; the few pairs left over are other ones in each epoch."""
         self.position = position
         return _Epoch(self, position)
+
+    def order(self, epoch: int) -> Tensor:
+        """The positions (P,) of all pairs as the epoch visits them."""
+        made = block_order if self.reading.order == "blocks" else full_order
+        return made(len(self.splits.train), seed=derive_seed(self.seed, "epoch", epoch))
 
     def loss(self, batch: AnyLatentBatch) -> Tensor:
         """The batch's loss, detached: its gradient has been added to the parameters'."""
@@ -222,7 +251,7 @@ class _Epoch:
 
     def __iter__(self) -> Iterator[AnyLatentBatch]:
         method, position = self.method, self.position()
-        order = method.reader.order(derive_seed(method.seed, "epoch", position.epoch))
+        order = method.order(position.epoch)
         taken = order[position.batch * method.drawn : method.steps_per_epoch * method.drawn]
         # An epoch that only awaits its validation has nothing left, and would be cut into one empty piece.
         if len(taken):

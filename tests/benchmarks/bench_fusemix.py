@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from mmfuse.architecture import Architecture
+from mmfuse.data.latent_readers import choose_mode
 from mmfuse.latents import LatentBatch, LatentPairs, LatentSplits, ResidentReader
 from mmfuse.models.assemble import build_model
 from mmfuse.models.fusemix import FuseMix
@@ -31,7 +32,7 @@ from mmfuse.models.mixing import blend_halves
 from mmfuse.report import NullReporter
 from mmfuse.spec import FitOptions
 from mmfuse.task import Modality, Task
-from mmfuse.training.contrastive import Contrastive
+from mmfuse.training.contrastive import Contrastive, Reading
 from mmfuse.training.optimiser import make_adamw
 from mmfuse.training.progress import Position
 
@@ -102,7 +103,8 @@ def _ours(splits: LatentSplits, batch: int) -> Callable[[], None]:
     """One step of the engine's own method."""
     model = _model(splits)
     options = FitOptions(batch_size=batch, weight_decay=0.1)
-    method = Contrastive(splits, model.params, options, seed=0, reporter=NullReporter())
+    reading = Reading(choose_mode(splits.train, device=CPU), "full")
+    method = Contrastive(splits, model.params, options, seed=0, reading=reading, reporter=NullReporter())
     optimiser = method.begin(model, CPU, rank=0, ranks=1)
 
     def step() -> None:

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from mmfuse.spec import resolve_search
-from mmfuse_cli import render, views
+from mmfuse_cli import follow, render, views
 from mmfuse_cli.glimpse import Glimpse, Watcher
 from mmfuse_cli.render import paint, safe_lines, spelled
 from mmfuse_cli.table import Column, draw
@@ -164,6 +164,23 @@ def test_the_best_trial_of_a_metric_to_minimise_has_the_lowest_score(glimpse, ma
     lower = Glimpse(replace(glimpse.record, maximize=False), [make_trial(0, 0.3), make_trial(1, 0.2)])
 
     assert lower.best.number == 1
+
+
+def test_a_follower_is_told_once_what_this_attempt_noted_in_a_sentence(store, make_run, monkeypatch, capsys):
+    run_id = make_run("finished")
+    path = store.folder(run_id).path
+    for attempt, words in ((0, "an earlier attempt"), (1, "the loss is that of guessing\x1b[2J")):
+        reporter = RunReporter(path, run_id=run_id, attempt=attempt)
+        reporter.note("collapse alarm", sentence=words)
+        reporter.note("found", label="no sentence")
+        reporter.close()
+    monkeypatch.setattr(follow, "POLL_S", 0.0)
+
+    follow.follow(store, run_id, ours=False)
+
+    told = capsys.readouterr().err
+    assert told.count("collapse alarm: the loss is that of guessing") == 1
+    assert "earlier" not in told and "\x1b" not in told
 
 
 def test_a_run_without_scores_draws_the_trials_it_has(store, make_run, make_trial):

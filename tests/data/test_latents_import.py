@@ -140,9 +140,34 @@ def _plain_pickle(path: Path) -> None:
     path.write_bytes(pickle.dumps({"0": 1}, protocol=2)[:-3])
 
 
+def _sparse(path: Path) -> None:
+    torch.save({"0": torch.zeros(4), "1": torch.ones(4).to_sparse()}, path)
+
+
+def _complex(path: Path) -> None:
+    torch.save({"0": torch.zeros(4, dtype=torch.complex64)}, path)
+
+
+def _empty(path: Path) -> None:
+    torch.save({"0": torch.zeros(0)}, path)
+
+
+def _nan(path: Path) -> None:
+    torch.save({"0": torch.zeros(4), "1": torch.tensor([0, 1, float("nan"), 0])}, path)
+
+
+def _large(path: Path) -> None:
+    torch.save({"0": torch.zeros(4), "1": torch.tensor([0, -7e4, 0, 0])}, path)
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
+        (_sparse, "row 1 is no vector"),
+        (_complex, "row 0 is no vector"),
+        (_empty, "row 0 is no vector"),
+        (_nan, "row 1 holds NaN"),
+        (_large, "row 1 holds .* 65,504 or more"),
         (_truncated, "truncated or damaged"),
         (_list, "holds list, expected a dictionary"),
         (_gap, "2 rows, but none of number 1"),
@@ -174,6 +199,18 @@ def test_files_of_different_sets_are_refused(tmp_path: Path, train: DptSplit, te
         _import(tmp_path / "coco", {"train": DptSplit(test.image, train.text)})
     with pytest.raises(DataInvalid, match="does not fit 6 texts and 2 images"):
         _import(tmp_path / "coco", {"test": DptSplit(_save(tmp_path / "two.dpt", _rows(2, 6, seed=9)), test.text)})
+
+
+@pytest.mark.parametrize("owners", ["no map", {"a": "b"}, {0: 0, 1: 0}], ids=str)
+def test_a_map_that_is_none_is_refused_before_anything_is_written(
+    tmp_path: Path, test: DptSplit, owners: object
+) -> None:
+    text = torch.load(test.text, weights_only=True) | {"txt2img": owners}
+    torch.save(text, tmp_path / "odd.dpt")
+
+    with pytest.raises(DataInvalid, match="its map from texts to images does not fit"):
+        _import(tmp_path / "coco", {"test": DptSplit(test.image, tmp_path / "odd.dpt")})
+    assert not (tmp_path / "coco").exists()
 
 
 def test_an_absent_file_is_missing(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mmfuse.data.latents_load import load_latents
 from mmfuse.data.latents_pairs import MISSING, PairTable
 from mmfuse.data.latents_writer import LatentWriter
 from mmfuse.data.subset_options import SubsetOptions
-from mmfuse.errors import DataInvalid, DataMissing
+from mmfuse.errors import BadSpec, DataInvalid, DataMissing, MmfuseError
 from mmfuse.latents import LatentSplits
 
 DIMS = {"image": 6, "text": 4}
@@ -180,22 +180,22 @@ def _renamed(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    ("make", "sentence"),
+    ("make", "kind", "sentence"),
     [
-        (lambda folder: [], "no file of latents is named"),
-        (_alone, "at least two modalities .* the files hold world: image"),
-        (_twice, "both hold image of world"),
-        (_other_pairs, "at least two modalities of the same items and pairs"),
-        (_other_encoder, "hold text by different encoders"),
-        (_training_only, "no pairs for val in world"),
-        (_nan, "NaN or infinity in row 3 of text"),
-        (_renamed, "its pairs or items changed"),
+        (lambda folder: [], BadSpec, "no file of latents is named"),
+        (_alone, BadSpec, "at least two modalities .* the files hold world: image"),
+        (_twice, BadSpec, "both hold image of world"),
+        (_other_pairs, BadSpec, "at least two modalities of the same items and pairs"),
+        (_other_encoder, DataInvalid, "hold text by different encoders"),
+        (_training_only, DataInvalid, "no pairs for val in world"),
+        (_nan, DataInvalid, "NaN or infinity in row 3 of text"),
+        (_renamed, DataInvalid, "its pairs or items changed"),
     ],
 )
 def test_files_that_do_not_fit_together_are_refused_in_one_sentence(
-    tmp_path: Path, make: Callable[[Path], list[Path]], sentence: str
+    tmp_path: Path, make: Callable[[Path], list[Path]], kind: type[MmfuseError], sentence: str
 ) -> None:
-    with pytest.raises(DataInvalid, match=sentence) as caught:
+    with pytest.raises(kind, match=sentence) as caught:
         _load(make(tmp_path))
     assert "\n" not in caught.value.message
     assert caught.value.hint

@@ -184,3 +184,65 @@ def test_a_file_that_is_not_right_is_refused_in_one_sentence(
 def test_absent_annotations_are_named_with_the_place_they_belong_in(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataMissing, match=rf"{name} is not in .*{name}: it needs .+\.(json|csv)"):
         _read(name, tmp_path)
+
+
+def _karpathy(*images: object) -> dict[str, object]:
+    return {"images": list(images)}
+
+
+SOUND = {"filename": "a.jpg", "split": "train", "sentences": [{"raw": "a dog"}]}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"filename": "b.jpg", "split": "train", "sentences": ["no object"]},
+        {"filename": "b.jpg", "split": "train", "sentences": None},
+        {"filename": 7, "split": "train", "sentences": [{"raw": "a cat"}]},
+        {"split": "train", "sentences": [{"raw": "a cat"}]},
+        {"filename": "b.jpg", "split": ["train"], "sentences": [{"raw": "a cat"}]},
+    ],
+    ids=str,
+)
+def test_odd_entries_of_karpathys_file_are_left_out(tmp_path: Path, odd: object) -> None:
+    _put(tmp_path, "coco/dataset_coco.json", _karpathy(odd, SOUND))
+
+    assert {modality: len(found) for modality, found in _read("coco", tmp_path).items.items()} == {
+        "image": 1,
+        "text": 1,
+    }
+
+
+@pytest.mark.parametrize("content", [_karpathy("a", None), "[" * 100_000], ids=["no objects", "too deep"])
+def test_a_file_that_is_not_karpathys_is_refused_in_one_sentence(tmp_path: Path, content: object) -> None:
+    _put(tmp_path, "coco/dataset_coco.json", content)
+
+    with pytest.raises(DataInvalid):
+        _read("coco", tmp_path)
+
+
+def test_a_limit_counts_media_and_keeps_all_their_captions(root: Path) -> None:
+    table = _read("coco", root, limit=2).table
+
+    assert len(table.splits["train"]) == 10
+    assert len(set(table.splits["train"][:, 0].tolist())) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "rows"),
+    [
+        ("audiocaps", "train.csv", "youtube_id,start_time,caption\n,30,nobody's\na,,nobody's\na,30,a bell"),
+        (
+            "clotho",
+            "clotho_captions_development.csv",
+            "file_name,caption_1,caption_2,caption_3,caption_4,caption_5\n,a,b,c,d,e\nx.wav,a bell,,,,",
+        ),
+    ],
+)
+def test_rows_that_name_no_clip_are_left_out(tmp_path: Path, name: str, file: str, rows: str) -> None:
+    _put(tmp_path, f"{name}/{file}", rows)
+
+    collection = _read(name, tmp_path)
+
+    assert list(collection.items["text"]) == ["a bell"]
+    assert any("without a file name" in complaint for complaint in collection.complaints)

@@ -7,6 +7,7 @@ import torch
 from latent_pairs import FIT, SMALL, Listener, by_class, with_train, world
 
 from mmfuse.architecture import Architecture
+from mmfuse.data.latent_readers import Choice
 from mmfuse.errors import BadSpec, CheckpointMismatch, DataInvalid, Diverged, Stopped
 from mmfuse.spec import FitOptions
 from mmfuse.training.checkpoint import load_checkpoint
@@ -141,6 +142,15 @@ def test_a_batch_larger_than_the_data_is_made_smaller_and_that_is_noted(tmp_path
     (facts,) = [facts for message, facts in listener.notes if message == "contrastive training"]
     assert (facts["batch_size"], facts["asked_batch_size"], facts["steps_per_epoch"]) == (30, 20_480, 1)
     assert facts["reader"].startswith("resident")
+    assert ("smaller batches", {"sentence": "60 training pairs make batches of 30, not of 20480"}) in listener.notes
+
+
+def test_a_batch_that_fits_is_not_talked_about(tmp_path):
+    listener = Listener()
+
+    fit(tmp_path, listener=listener)
+
+    assert "smaller batches" not in [message for message, _ in listener.notes]
 
 
 @pytest.mark.parametrize(("pairs", "blend", "least"), [(1, "none", 2), (1, "halves", 4), (3, "halves", 4)])
@@ -205,6 +215,29 @@ def test_it_stops_when_asked_and_ends_as_if_it_had_not(tmp_path):
     with pytest.raises(Stopped):
         fit(tmp_path / "cut", listener=first, stop=after_five)
     fit(tmp_path / "cut", listener=second)
+
+    assert first.losses() + second.losses() == whole
+
+
+@pytest.mark.parametrize("modes", [("resident", "stream"), ("stream", "resident"), ("host", "stream")], ids="-".join)
+def test_a_training_goes_on_in_its_order_when_there_is_more_or_less_memory(tmp_path, monkeypatch, modes):
+    def with_mode(mode):
+        choice = Choice(mode, 0, 0, 0)
+        monkeypatch.setattr("mmfuse.training.contrastive.choose_mode", lambda pairs, **_: choice)
+
+    splits, polls = world(600), []
+    with_mode(modes[0])
+    whole = losses(tmp_path / "whole", splits, batch_size=100)
+
+    def after_five():
+        polls.append(1)
+        return len(polls) == 5
+
+    first, second = Listener(), Listener()
+    with pytest.raises(Stopped):
+        fit(tmp_path / "cut", splits, listener=first, stop=after_five, batch_size=100)
+    with_mode(modes[1])
+    fit(tmp_path / "cut", splits, listener=second, batch_size=100)
 
     assert first.losses() + second.losses() == whole
 

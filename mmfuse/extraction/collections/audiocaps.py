@@ -36,9 +36,11 @@ def read(root: Path, options: Options) -> Collection:
     hint = "put the annotations there and the clips into audio/"
     media = CaptionedMedia("audiocaps", medium="audio", folder=str(folder / "audio"))
     for split, path in find_annotations(folder, FILES, name="audiocaps", hint=hint).items():
-        clips: dict[str, list[str]] = {}
+        clips: dict[str | None, list[str]] = {}
         for row in read_table(path, ("youtube_id", "start_time", "caption")):
-            clips.setdefault(f"{row['youtube_id']}_{row['start_time']}.wav", []).append(row["caption"])
+            known = row["youtube_id"] and row["start_time"]
+            clip = f"{row['youtube_id']}_{row['start_time']}.wav" if known else None
+            clips.setdefault(clip, []).append(row["caption"])
         for clip in first(list(clips), options.limit):
             media.add(split, clip, clips[clip])
     return media.finish()

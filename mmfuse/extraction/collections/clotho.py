@@ -43,5 +43,6 @@ def read(root: Path, options: Options) -> Collection:
         clips = path.stem.removeprefix("clotho_captions_")
         columns = [f"caption_{number}" for number in range(1, 6)]
         for row in first(read_table(path, ("file_name", *columns)), options.limit):
-            media.add(split, f"{clips}/{row['file_name']}", [row[column] for column in columns])
+            name = row["file_name"]
+            media.add(split, f"{clips}/{name}" if name else None, [row[column] for column in columns])
     return media.finish()
