@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
@@ -17,13 +16,16 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from mmfuse_runs.store import RunStore
+from mmfuse_tui.attention import call_for
 from mmfuse_tui.bindings import Group, help_rows
+from mmfuse_tui.chart_grid import ChartGrid
 from mmfuse_tui.control import Control, StoreControl
 from mmfuse_tui.dialogs import HelpScreen
 from mmfuse_tui.feed import Feed
 from mmfuse_tui.palette import RunsProvider
 from mmfuse_tui.reader import ComparisonRead, RunRead, SparksRead, Store, StoreRead
 from mmfuse_tui.runs_screen import RunsScreen
+from mmfuse_tui.saving import as_csv, save
 from mmfuse_tui.snapshot import notices
 from mmfuse_tui.themes import DARK, FALLBACKS, THEMES
 from mmfuse_tui.view_memory import ViewMemory, load_view, save_view
@@ -59,6 +61,8 @@ class Dashboard(App[None]):
         Binding("q", "quit", "Quit", tooltip="Leave the dashboard; runs go on", id="app.quit"),
         Binding("S", "screenshot", "Screenshot", show=False, tooltip="Save the screen as SVG", id="app.screenshot"),
         Binding("E", "save_text", "Save text", show=False, tooltip="Save the screen as plain text", id="app.text"),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, tooltip="To the shell; fg returns", id="app.shell"),
+        Binding("B", "ring", "Bell", show=False, tooltip="Ring when a run ends, or not", id="app.bell"),
     ]
 
     def __init__(
@@ -78,6 +82,7 @@ class Dashboard(App[None]):
         for theme in THEMES:
             self.register_theme(theme)
         self._memory = self._saved = load_view(store.home)
+        self._rings = self._memory.rings
         self.theme = self._memory.theme if self._memory.theme in self.available_themes else DARK.name
 
     def get_default_screen(self) -> Screen[None]:
@@ -112,6 +117,8 @@ class Dashboard(App[None]):
         for notice in notices(self.feed.store, message.snapshot):
             severity = "error" if notice.failed else "information"
             self.notify(notice.message, title=notice.title, severity=severity, markup=False)  # type: ignore[arg-type]
+            if self._rings and self._driver is not None and not self.is_headless:
+                self._driver.write(call_for(notice))
         self.feed.take(message)
 
     def on_run_read(self, message: RunRead) -> None:
@@ -138,29 +145,27 @@ class Dashboard(App[None]):
             self.push_screen(HelpScreen([*screen.help_groups(), ("Everywhere", help_rows(self, self.BINDINGS))]))
 
     def action_screenshot(self, filename: str | None = None, path: str | None = None) -> None:
-        """Save the screen as SVG in the current folder."""
-        name = filename or datetime.fromtimestamp(self._clock()).strftime("mmfuse-%Y%m%d-%H%M%S.svg")
-        try:
-            saved = self.save_screenshot(name, path=path or str(Path.cwd()))
-        except OSError as error:
-            self.notify(f"the screen could not be saved: {error}", severity="error", markup=False)
-        else:
-            self.notify(f"saved {saved}", markup=False)
+        """Save the screen as SVG."""
+        save(self, self.export_screenshot(), "svg", now=self._clock())
 
     def action_save_text(self) -> None:
-        """Save the screen as plain text in the current folder."""
-        path = Path.cwd() / datetime.fromtimestamp(self._clock()).strftime("mmfuse-%Y%m%d-%H%M%S.txt")
+        """Save the screen as plain text."""
         lines = [strip.text.rstrip() for strip in self.screen._compositor.render_strips()]
-        try:
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        except OSError as error:
-            self.notify(f"the screen could not be saved: {error}", severity="error", markup=False)
-        else:
-            self.notify(f"saved {path}", markup=False)
+        save(self, "\n".join(lines) + "\n", "txt", now=self._clock())
+
+    def action_ring(self) -> None:
+        """Ring and notify when a run ends, or keep silent."""
+        self._rings = not self._rings
+        self.notify("ends of runs ring" if self._rings else "ends of runs are silent", markup=False)
+        self._remember_soon(self._memory)
+
+    def on_chart_grid_exported(self, event: ChartGrid.Exported) -> None:
+        """Save the charts as CSV."""
+        save(self, as_csv(event.charts), "csv", now=self._clock())
 
     def _remember_soon(self, memory: ViewMemory) -> None:
         """Write down how the dashboard looks once the user has let go of it."""
-        self._memory = replace(memory, theme=self.theme)
+        self._memory = replace(memory, theme=self.theme, rings=self._rings)
         if self._memory_timer is not None:
             self._memory_timer.stop()
         self._memory_timer = self.set_timer(MEMORY_SECONDS, self._remember)

@@ -8,6 +8,7 @@ from typing import ClassVar
 from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
@@ -42,9 +43,19 @@ class ChartGrid(Widget, can_focus=True):
             "comma", "read(-1)", "Read left", show=False, tooltip="Read values off; to the left", id="charts.read-left"
         ),
         Binding(
+            "e", "export", "Export", show=False, tooltip="Save all values of these charts as CSV", id="charts.export"
+        ),
+        Binding(
             "0", "plain", "Plain view", show=False, tooltip="No zoom, cursor, smoothing, log axis", id="charts.plain"
         ),
     ]
+
+    class Exported(Message):
+        """The user wants these charts as a file."""
+
+        def __init__(self, charts: tuple[ChartData, ...]) -> None:
+            super().__init__()
+            self.charts = charts
 
     page: reactive[int] = reactive(0)
     view: reactive[ChartView] = reactive(PLAIN)
@@ -84,6 +95,10 @@ class ChartGrid(Widget, can_focus=True):
     def action_turn(self, by: int) -> None:
         """Show the next or previous charts."""
         self.page = (self.page + by) % self.pages
+
+    def action_export(self) -> None:
+        """Hand the charts, on this page or not, to who writes files."""
+        self.post_message(self.Exported(self._charts))
 
     def action_log(self) -> None:
         """Logarithmic y axis, or linear."""

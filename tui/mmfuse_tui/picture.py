@@ -13,7 +13,9 @@ from mmfuse_runs.store import RunStore
 from mmfuse_tui.app import Dashboard
 
 PATIENCE_SECONDS = 10.0
-"""How long the picture waits for the store to be read."""
+"""How long the picture waits for the store to be read and the screen to come to rest."""
+REST_SECONDS = 0.4
+"""How long the screen must have stayed as it is: longer than the reader's pause between two looks."""
 
 
 def draw_picture(
@@ -32,33 +34,37 @@ def draw_picture(
     clock = time.time if now is None else lambda: now
     app = Dashboard(RunStore(home, read_only=True), clock=clock, read_only=True)
 
-    async def photograph(pilot: Pilot[object]) -> None:
-        await _settled(app, pilot)
-        for key in keys:
-            await pilot.press(key)
-            await _settled(app, pilot)
-        target.write_text(_portable(app.export_screenshot(title="mmfuse")), encoding="utf-8")
+    async def draw(pilot: Pilot[object]) -> None:
+        target.write_text(await photograph(app, pilot, keys=keys), encoding="utf-8")
         app.exit()
 
-    app.run(headless=True, size=(columns, rows), auto_pilot=photograph)
+    app.run(headless=True, size=(columns, rows), auto_pilot=draw)
 
 
-async def _settled(app: Dashboard, pilot: Pilot[object]) -> None:
-    """Wait until the selected run is on the screen with everything that was read of it."""
+async def photograph(app: Dashboard, pilot: Pilot[object], *, keys: tuple[str, ...] = ()) -> str:
+    """The screen as SVG once it is at rest, after pressing ``keys``."""
+    await _rested(app, pilot)
+    for key in keys:
+        await pilot.press(key)
+    if keys:
+        await _rested(app, pilot)
+    svg = app.export_screenshot(title="mmfuse")
+    # Some viewers drop a blank at the beginning of a text unless the file says that blanks count.
+    return svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
+
+
+async def _rested(app: Dashboard, pilot: Pilot[object]) -> None:
+    """Wait until the store was read and the screen has not changed for a while."""
     deadline = time.monotonic() + PATIENCE_SECONDS
+    shown, since = "", time.monotonic()
     while time.monotonic() < deadline:
         await pilot.pause()
-        runs = app.feed.store.runs
-        if app.feed.store.loaded and (not runs or app.feed.run is not None):
-            break
+        text = "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+        if text != shown or not app.feed.store.loaded:
+            shown, since = text, time.monotonic()
+        elif time.monotonic() - since > REST_SECONDS:
+            return
         await asyncio.sleep(0.02)
-    await asyncio.sleep(0.6)
-    await pilot.pause()
-
-
-def _portable(svg: str) -> str:
-    """Some viewers drop a blank at the beginning of a text unless the file says that blanks count."""
-    return svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
 
 
 def main() -> None:
@@ -68,10 +74,11 @@ def main() -> None:
     parser.add_argument("target", type=Path)
     parser.add_argument("--size", default="150x42", help="columns x rows, such as 150x42")
     parser.add_argument("--press", default="", help="keys to press before, separated by blanks")
+    parser.add_argument("--now", type=float, help="Unix time that ages are measured from")
     arguments = parser.parse_args()
     columns, _, rows = arguments.size.partition("x")
     keys = tuple(arguments.press.split())
-    draw_picture(arguments.home, arguments.target, columns=int(columns), rows=int(rows), keys=keys)
+    draw_picture(arguments.home, arguments.target, columns=int(columns), rows=int(rows), keys=keys, now=arguments.now)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,8 @@ class RunsScreen(Screen[None]):
         Binding("t", "edit('tags')", "Tag", show=False, tooltip="Add tags or take them away", id="run.tag"),
         Binding("e", "edit('notes')", "Edit", show=False, tooltip="Change name, tags and notes", id="run.edit"),
         Binding("asterisk", "star", "Star", show=False, tooltip="Star runs, or take the stars away", id="run.star"),
+        Binding("y", "copy", "Copy id", show=False, tooltip="Copy the ids of the runs", id="run.copy"),
+        Binding("Y", "copy_command", "Copy command", show=False, tooltip="Copy what starts such a run", id="run.again"),
         Binding("u", "undo", "Undo", show=False, tooltip="Take back a change of tags, stars, notes", id="run.undo"),
         # First in line: what is typed right after the slash must reach the filter, never the verbs of the table; and
         # what is typed right after Enter must reach the table.
@@ -257,6 +259,24 @@ class RunsScreen(Screen[None]):
         selected = self.selected
         self._launch(Form(source=selected.id if selected is not None else ""), title="New run")
 
+    def action_copy(self) -> None:
+        """The ids, for the command line."""
+        if self.targets:
+            self._copy(" ".join(run.id for run in self.targets))
+
+    @work
+    async def action_copy_command(self) -> None:
+        """The command that starts a run like the one under the cursor."""
+        from mmfuse_runs.specs import command_of
+
+        run = self.selected
+        if run is None:
+            return
+        try:
+            self._copy(command_of(await asyncio.to_thread(self._control.spec, run.id)))
+        except MmfuseError as error:
+            self.notify(clean(error.message), title="Copy", severity="error", markup=False)
+
     @work
     async def action_clone(self) -> None:
         """A form filled in as the run under the cursor was."""
@@ -368,6 +388,11 @@ class RunsScreen(Screen[None]):
         selected = self.selected
         if selected is not None and snapshot.id == selected.id:
             self._deck.show_run(snapshot)
+
+    def _copy(self, text: str) -> None:
+        """To the clipboard of the user's own machine: the terminal is asked to (OSC 52), even through ssh."""
+        self.app.copy_to_clipboard(text)
+        self.notify(text, title="Copied", markup=False)
 
     def _refresh_keys(self) -> None:
         """Dim and light the keys when what they act on changed: this redraws the footer, which is not cheap."""

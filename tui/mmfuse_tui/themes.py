@@ -7,7 +7,7 @@ of anything: states have a glyph and a word, curves a mark.
 
 from __future__ import annotations
 
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 DARK = Theme(
     name="mmfuse-dark",
@@ -34,6 +34,10 @@ DARK = Theme(
         "axis": "#55637A",
         "dim": "#8A96A8",
         "cursor": "#222C3A",
+        "cursor-style": "none",
+        "veil": "#0F131A 60%",
+        "error-ground": "#F2763B 20%",
+        "warning-ground": "#F0E442 15%",
         "block-cursor-text-style": "none",
         "footer-key-foreground": "#E69F00",
         "input-selection-background": "#56B4E9 35%",
@@ -64,6 +68,10 @@ LIGHT = Theme(
         "axis": "#8C97A5",
         "dim": "#5A6472",
         "cursor": "#E3E8EE",
+        "cursor-style": "none",
+        "veil": "#FBFBF9 60%",
+        "error-ground": "#A84300 12%",
+        "warning-ground": "#6F6500 15%",
         "block-cursor-text-style": "none",
         "footer-key-foreground": "#8A5A00",
         "input-selection-background": "#00619A 25%",
@@ -94,13 +102,54 @@ MONO = Theme(
         "axis": "#7A7A7A",
         "dim": "#9C9C9C",
         "cursor": "#303030",
+        "cursor-style": "none",
+        "veil": "#000000 60%",
+        "error-ground": "#FFFFFF 20%",
+        "warning-ground": "#E6E6E6 15%",
         "block-cursor-text-style": "none",
         "footer-key-foreground": "#FFFFFF",
         "input-selection-background": "#FFFFFF 35%",
     },
 )
 """Greys alone: states are told by glyph and word, curves by their signs."""
-THEMES = (DARK, LIGHT, MONO)
+SIXTEEN = Theme(
+    name="mmfuse-16",
+    primary="ansi_bright_cyan",
+    secondary="ansi_bright_magenta",
+    accent="ansi_bright_yellow",
+    success="ansi_bright_green",
+    warning="ansi_bright_yellow",
+    error="ansi_bright_red",
+    foreground="ansi_bright_white",
+    background="ansi_black",
+    surface="ansi_black",
+    panel="ansi_black",
+    boost="ansi_black",
+    dark=True,
+    ansi=True,
+    variables={
+        **BUILTIN_THEMES["ansi-dark"].variables,
+        "series-1": "ansi_bright_cyan",
+        "series-2": "ansi_bright_yellow",
+        "series-3": "ansi_bright_green",
+        "series-4": "ansi_bright_magenta",
+        "series-5": "ansi_white",
+        "series-6": "ansi_bright_red",
+        "frame": "ansi_bright_black",
+        "axis": "ansi_bright_black",
+        "dim": "ansi_white",
+        "cursor": "ansi_black",
+        "cursor-style": "underline",
+        "veil": "ansi_black",
+        "error-ground": "ansi_black",
+        "warning-ground": "ansi_black",
+        "block-cursor-text-style": "none",
+        "footer-key-foreground": "ansi_bright_yellow",
+        "input-selection-background": "ansi_blue",
+    },
+)
+"""The terminal's own sixteen colours, bright ones on black: what they are is the terminal's to say."""
+THEMES = (DARK, LIGHT, MONO, SIXTEEN)
 
 FALLBACKS = {
     "series-1": "#56B4E9",
@@ -113,5 +162,9 @@ FALLBACKS = {
     "axis": "#6B7788",
     "dim": "#8A96A8",
     "cursor": "#222C3A",
+    "cursor-style": "none",
+    "veil": "#0F131A 60%",
+    "error-ground": "#F2763B 20%",
+    "warning-ground": "#F0E442 15%",
 }
 """Our own variables for themes that do not know them."""

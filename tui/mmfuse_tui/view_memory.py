@@ -1,4 +1,4 @@
-"""How the dashboard of a home was left: columns, order, filter, groups, theme, and the share of the table.
+"""How the dashboard of a home was left: columns, order, filter, groups, theme, bell, and the share of the table.
 
 Kept in ``dashboard.json`` of the home, replaced whole. What cannot be read, or means nothing to this version, is as if
 it had never been set: a damaged file costs its settings and nothing else.
@@ -35,6 +35,7 @@ class ViewMemory:
     group: str = ""
     theme: str = ""
     share: int = 0
+    rings: bool = True
 
 
 def load_view(home: Path) -> ViewMemory:
