@@ -12,7 +12,8 @@ from typing import ClassVar, NamedTuple
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
-from textual.screen import ActiveBinding, Screen
+from textual.binding import ActiveBinding
+from textual.screen import Screen
 from textual.strip import Strip
 
 from mmfuse_tui.painted import Painted
