@@ -60,6 +60,9 @@ class RunStore:
         self._table = table
         self._repairs = 0
         self._seen: dict[str, tuple[Document, RunRecord]] = {}
+        self._listing: dict[str, RunRecord] = {}
+        self._going_on: set[str] = set()
+        self._listed_at = (0, -1)
 
     def create(
         self,
@@ -101,13 +104,30 @@ class RunStore:
             self._index.compact()
         return folder
 
-    def records(self) -> list[RunRecord]:
-        """Every run, newest first; damaged ones with ``damaged`` set."""
+    def records(self, *, recheck: bool = True) -> list[RunRecord]:
+        """Every run, newest first; damaged ones with ``damaged`` set.
+
+        Without ``recheck``, ended runs are as they were listed before unless the index says that they changed: who
+        lists again and again pays for the runs that go on, not for all there are. A state.json that was replaced behind
+        the index's back is noticed at the next recheck.
+        """
         with garbage_uncollected():
+            folders = _changed_ns(self.runs)  # before they are listed: what comes meanwhile is seen the next time
             documents = self.documents()
-            records = self._records(documents)
-            records.sort(key=lambda record: (record.created, record.id), reverse=True)
-        return records
+            listed_at, self._listed_at = self._listed_at, (folders, self.index_version)
+            if recheck or folders != listed_at[0]:
+                # The index was read first: an entry without a folder is of a run that was removed.
+                ids = self.ids()
+                found = self._read(ids, documents, gone=documents.keys() - set(ids))
+                by_age = sorted(found.values(), key=lambda record: (record.created, record.id), reverse=True)
+                self._listing, self._going_on = {record.id: record for record in by_age}, set()
+            else:
+                has_news = self.index_version != listed_at[1]
+                found = self._read(self._changed(documents) if has_news else self._going_on, documents)
+                self._listing |= found
+            self._going_on -= found.keys()
+            self._going_on |= {record.id for record in found.values() if record.live or record.damaged}
+            return list(self._listing.values())
 
     def record(self, run_id: str) -> RunRecord:
         """One run, read from its folder.
@@ -294,21 +314,31 @@ class RunStore:
         """Close the index's files."""
         self.db.close()
 
-    def _records(self, documents: Mapping[str, Document]) -> list[RunRecord]:
+    def _changed(self, documents: Mapping[str, Document]) -> set[str]:
+        """Ids of listed runs that go on or whose index entry is another one than was listed."""
+        seen = self._seen
+        return {
+            run_id
+            for run_id in self._listing
+            if run_id in self._going_on or run_id not in seen or documents.get(run_id) is not seen[run_id][0]
+        }
+
+    def _read(
+        self, run_ids: Iterable[str], documents: Mapping[str, Document], *, gone: Iterable[str] = ()
+    ) -> dict[str, RunRecord]:
         """Runs that nobody works on from the index, all others from their folders, of which the index then learns."""
-        records = []
+        records: dict[str, RunRecord] = {}
         news: dict[str, tuple[Document | None, Document]] = {}
-        # The index was read before the folders are listed: an entry without a folder is of a run that was removed.
-        for run_id in self.ids():
+        for run_id in run_ids:
             known = documents.get(run_id)
             if known is not None and self._is_current(run_id, known):
-                records.append(self._settled(run_id, known))
+                records[run_id] = self._settled(run_id, known)
                 continue
             document = fold(RunFolder(self.runs / run_id), known)
-            records.append(record_of(run_id, document))
+            records[run_id] = record_of(run_id, document)
             if known is None or (SETTLED in document and document != known):
                 news[run_id] = known, document
-        self._settle(news, gone=documents.keys() - {record.id for record in records})
+        self._settle(news, gone=gone)
         return records
 
     def _is_current(self, run_id: str, document: Document) -> bool:
@@ -375,6 +405,14 @@ class RunStore:
         return StoreError(
             f"the run store in {self.home} cannot be written: {error.strerror}", "choose another with --home"
         )
+
+
+def _changed_ns(folder: Path) -> int:
+    """When something was last put into a folder or taken out of it; 0 where there is none."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def check_name(name: str) -> None:

@@ -10,10 +10,11 @@ neighbours.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
-import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -45,7 +46,7 @@ class Sizes:
     long_steps: int = 100_000
     points: int = 1_000_000
     live: int = 8
-    keys: int = 60
+    keys: int = 40
     lags: int = 20
     rounds: int = 5
     rest: float = 10.0
@@ -64,11 +65,11 @@ def measure(*, quick: bool = False) -> list[Ratio]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         few = many = folder / "few"
-        found = [*_first_paint(few, sizes.runs, 0.50, sizes, peers), *_live(few, sizes)]
+        found = [*_first_paint(few, sizes.runs, 0.50, sizes, peers), *_live(few, sizes, peers)]
         if sizes.many_runs > sizes.runs:
             many = folder / "many"
             found += _first_paint(many, sizes.many_runs, 0.70, sizes, [])
-        found += _keys(many, sizes)
+        found += _keys(many, folder, sizes, peers)
         found += _long_run(folder / "long", sizes, peers)
     return [*found, _redraw(sizes)]
 
@@ -81,25 +82,29 @@ def dashboard(home: Path) -> list[str]:
 def _first_paint(home: Path, runs: int, goal: float, sizes: Sizes, peers: list[Peer]) -> Iterator[Ratio]:
     """From exec to the table and the first curves, and what the program takes while nothing happens."""
     fill_home(home, runs, steps=sizes.steps)
-    begun = [_start(dashboard(home), _is_painted(runs), rest=sizes.rest) for _ in range(sizes.rounds)]
+    begun = [_start(dashboard(home), _is_painted(runs)) for _ in range(sizes.rounds - 1)]
+    rested = _start(dashboard(home), _is_painted(runs), rest=sizes.rest)
+    begun.append(rested)
     wall, cpu = min(start.wall for start in begun), min(start.cpu for start in begun)
     yield Ratio(f"first paint, {runs:,} runs / goal", wall, goal, goal=1)
     yield Ratio(f"first paint, {runs:,} runs, CPU / goal", cpu, goal, goal=1)
     memory = min(start.memory for start in begun)
     yield Ratio(f"memory at first paint, {runs:,} runs / 70 MiB", memory, 70 * MIB, goal=1, unit="B")
-    later = max(start.later for start in begun)
+    later, idle = rested.later, rested.load
     yield Ratio(f"memory after a while, {runs:,} runs / 70 MiB", later, 70 * MIB, goal=1, unit="B")
-    yield Ratio(f"idle, {runs:,} runs, CPU / 2 % of a core", min(start.load for start in begun), 0.02, goal=1)
+    yield Ratio(f"idle, {runs:,} runs, CPU / 2 % of a core", idle, 0.02, goal=1)
     for peer in peers:
         logs = home.parent / f"{peer.name}-{runs}"
         peer.write(logs, runs, list(course(sizes.steps)))
-        theirs = _start(peer.command(logs), SHOWN.search, timeout=120, rest=sizes.rest)
+        theirs = _start(peer.command(logs), SHOWN.search, rest=sizes.rest)
         yield Ratio(f"first paint, {runs:,} runs / {peer.name}{theirs.remark}", wall, theirs.wall, goal=1)
         yield Ratio(f"first paint, {runs:,} runs, CPU / {peer.name}{theirs.remark}", cpu, theirs.cpu, goal=1)
         yield Ratio(f"memory after a while, {runs:,} runs / {peer.name}", later, theirs.later, goal=1, unit="B")
+        if not theirs.remark:
+            yield Ratio(f"idle, {runs:,} runs, CPU / {peer.name}", idle, theirs.load, goal=1)
 
 
-def _live(home: Path, sizes: Sizes) -> Iterator[Ratio]:
+def _live(home: Path, sizes: Sizes, peers: list[Peer]) -> Iterator[Ratio]:
     """Runs that report ten times a second: what watching them costs, and how late their numbers are."""
     with _live_runs(home, sizes) as live, Terminal() as terminal:
         terminal.start(dashboard(home))
@@ -107,26 +112,83 @@ def _live(home: Path, sizes: Sizes) -> Iterator[Ratio]:
         time.sleep(sizes.rest / 2)
         load = terminal.load(sizes.rest)
         yield Ratio(f"{sizes.live} live runs at 10 Hz, CPU / 15 % of a core", load, 0.15, goal=1)
-        lags = [_lag(live.newest, number, terminal) for number in range(sizes.lags)]
-        yield Ratio("from log() to the screen, p95 / 0.5 s", p95(lags), 0.5, goal=1)
+        step = itertools.count(2_000_000)
+        report = lambda value: live.newest.metrics({"val/accuracy": value}, step=next(step))  # noqa: E731
+        lag = p95(_lags(report, terminal, sizes.lags))
+        yield Ratio("from log() to the screen, p95 / 0.5 s", lag, 0.5, goal=1)
+    for peer in (peer for peer in peers if peer.live):
+        yield Ratio(f"from log() to the screen, p95 / {peer.name}", lag, _lag_of(peer, home.parent, sizes), goal=1)
 
 
-def _keys(home: Path, sizes: Sizes) -> Iterator[Ratio]:
-    """From a key to the frame it makes: down through the table, each time to the curves of another run."""
+def _lag_of(peer: Peer, folder: Path, sizes: Sizes) -> float:
+    """The same of a peer, whose own library logs in a process of its own."""
+    logs = folder / f"{peer.name}-live"
+    logs.mkdir()
+    writing = [str(peer.bin / "python"), "-c", peer.live, str(logs)]
+    with subprocess.Popen(writing, stdin=subprocess.PIPE, text=True) as writer, Terminal() as terminal:
+        assert writer.stdin is not None
+        told = writer.stdin
+
+        def report(value: float) -> None:
+            told.write(f"{value}\n")
+            told.flush()
+
+        for value in range(20):  # so that there is a run with a curve
+            report(float(value))
+        time.sleep(5.0)
+        terminal.start(peer.command(logs))
+        terminal.wait(SHOWN.search)
+        lags = _lags(report, terminal, sizes.lags // 2)
+        told.close()
+    return p95(lags)
+
+
+def _lags(report: Callable[[float], None], terminal: Terminal, times: int) -> list[float]:
+    """From numbers reported to the numbers read on the screen."""
+    lags = []
+    for number in range(times):
+        value = 0.3001 + number / 1000
+        time.sleep(0.31 + 0.037 * (number % 5))
+        began = time.perf_counter()
+        report(value)
+        lags.append(terminal.wait(lambda text, shown=f" {value:.4f}": shown in text) - began)
+    return lags
+
+
+def _keys(home: Path, folder: Path, sizes: Sizes, peers: list[Peer]) -> Iterator[Ratio]:
+    """From a key to the frame it makes: down and up the table, each time to another run whose curves are then read.
+
+    A peer with a list of runs has the fewer runs of the first paint, and none that is live.
+    """
     with _live_runs(home, sizes), Terminal() as terminal:
         terminal.start(dashboard(home))
         terminal.wait(lambda text: SHOWN.search(text) and f"{sizes.live} running" in text)
         time.sleep(min(3.0, sizes.rest))
-        waits = []
-        for number in range(sizes.keys):
-            before = _cursor_row(terminal.text())
-            began = time.perf_counter()
-            terminal.press("j" if number // 10 % 2 == 0 else "k")
-            waits.append(terminal.wait(lambda text, row=before: _cursor_row(text) != row) - began)
-            time.sleep(0.15 + 0.013 * (number % 7))  # not in step with whatever the program does regularly
-        print(f"keys: median {statistics.median(waits) * 1e3:.0f} ms, worst {max(waits) * 1e3:.0f} ms", file=sys.stderr)
-        name = f"key to frame, {sizes.many_runs:,} runs, {sizes.live} live, p95 / 30 ms"
-        yield Ratio(name, p95(waits), 0.030, goal=1)
+        rounds = [_press_keys(terminal, sizes.keys, "▌") for _ in range(sizes.rounds)]
+    name = f"key to frame, {sizes.many_runs:,} runs, {sizes.live} live"
+    ours = min(p95([wall for wall, _ in keys]) for keys in rounds)
+    yield Ratio(f"{name}, p95 / 30 ms", ours, 0.030, goal=1)
+    yield Ratio(f"{name}, CPU, p95 / 30 ms", min(p95([cpu for _, cpu in keys]) for keys in rounds), 0.030, goal=1)
+    for peer in (peer for peer in peers if peer.cursor):
+        with Terminal() as terminal:
+            terminal.start(peer.command(folder / f"{peer.name}-{sizes.runs}"))
+            terminal.wait(SHOWN.search)
+            time.sleep(sizes.rest)
+            theirs = min(p95([wall for wall, _ in _press_keys(terminal, sizes.keys, peer.cursor)]) for _ in range(2))
+        yield Ratio(f"{name}, p95 / {peer.name}, {sizes.runs:,} runs", ours, theirs, goal=1)
+
+
+def _press_keys(terminal: Terminal, keys: int, cursor: str) -> list[tuple[float, float]]:
+    """For each key the seconds until the cursor was seen to have moved, and the CPU seconds used until then."""
+    taken = []
+    for number in range(keys):
+        row = _row_of(cursor, terminal.text())
+        cpu, began = terminal.cpu_nanoseconds(), time.perf_counter()
+        terminal.press("Down" if number // 10 % 2 == 0 else "Up")
+        seen = terminal.wait(lambda text, row=row: _row_of(cursor, text) != row)
+        taken.append((seen - began, (terminal.cpu_nanoseconds() - cpu) / 1e9))
+        time.sleep(0.15 + 0.013 * (number % 7))  # not in step with whatever the program does regularly
+    return taken
 
 
 def _long_run(home: Path, sizes: Sizes, peers: list[Peer]) -> Iterator[Ratio]:
@@ -225,22 +287,13 @@ def _live_runs(home: Path, sizes: Sizes) -> Iterator[_Live]:
         runs.end()
 
 
-def _lag(reporter: RunReporter, number: int, terminal: Terminal) -> float:
-    """From a number reported to the number in the legend of its chart."""
-    value = 0.3001 + number / 1000
-    time.sleep(0.31 + 0.037 * (number % 5))
-    began = time.perf_counter()
-    reporter.metrics({"val/accuracy": value}, step=2_000_000 + number)
-    return terminal.wait(lambda text: f"val {value:.4f}" in text) - began
-
-
 def _is_painted(runs: int) -> Callable[[str], bool]:
     """The whole first frame: the table with all runs, and curves."""
     return lambda text: f"Runs {runs}" in text and SHOWN.search(text) is not None
 
 
-def _cursor_row(text: str) -> int:
-    return next((row for row, line in enumerate(text.split("\n")) if "▌" in line), -1)
+def _row_of(sign: str, text: str) -> int:
+    return next((row for row, line in enumerate(text.split("\n")) if sign in line), -1)
 
 
 def p95(values: list[float]) -> float:

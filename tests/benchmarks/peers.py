@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,6 +25,15 @@ for step, values in json.load(sys.stdin):
     run.log(values, step=step)
 run.finish()
 """
+_WANDB_LIVE = """
+import os, sys
+os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true", WANDB_DIR=sys.argv[1], WANDB_X_DISABLE_STATS="true")
+import wandb
+run = wandb.init(project="bench", settings=wandb.Settings(console="off"))
+for line in sys.stdin:
+    run.log({"val/accuracy": float(line)})
+run.finish()
+"""
 _TENSORBOARD = """
 import json, sys
 from tensorboardX import SummaryWriter
@@ -37,13 +47,19 @@ writer.close()
 
 @dataclass(frozen=True)
 class Peer:
-    """One program: how it is started on a folder of logs, how these are written, and how a whole run looks in it."""
+    """One program: how it is started on a folder of logs, how these are written, and how a whole run looks in it.
+
+    ``cursor`` is the sign of the row that ``down`` moves, where it has a list of runs; ``live`` is a script that logs
+    every number it reads from its input, where the program shows last values.
+    """
 
     name: str
     bin: Path
     command: Callable[[Path], list[str]]
     write: Callable[[Path, int, Rows], None]
     is_complete: Callable[[int], Callable[[str], bool]]
+    cursor: str = ""
+    live: str = ""
 
 
 def installed_peers() -> list[Peer]:
@@ -79,8 +95,13 @@ def _leet(bin: Path) -> Peer:
         runs = sorted((logs / "wandb").glob("offline-run-*")) if (logs / "wandb").is_dir() else []
         return [str(bin / "wandb"), "leet", *([str(runs[0])] if len(runs) == 1 else [str(logs / "wandb")])]
 
-    # It goes on reading behind the first chart; the x axis, rounded up, says how far it is.
-    return Peer("wandb leet", bin, command, write, lambda steps: lambda text: _reaches(text, steps))
+    def is_complete(steps: int) -> Callable[[str], bool]:
+        last = re.compile(
+            rf"_step +{steps - 1}\b"
+        )  # it goes on reading behind the first chart; its summary tells how far
+        return lambda text: last.search(text) is not None
+
+    return Peer("wandb leet", bin, command, write, is_complete, cursor="▶", live=_WANDB_LIVE)
 
 
 def _terminalboard(bin: Path) -> Peer:
@@ -95,16 +116,13 @@ def _terminalboard(bin: Path) -> Peer:
     def command(logs: Path) -> list[str]:
         return [str(bin / "terminalboard"), "--reset-view", str(logs)]
 
-    # It reads everything before it draws anything.
-    return Peer(
-        "terminalboard", bin, command, write, lambda steps: lambda text: any("\u2801" <= c <= "\u28ff" for c in text)
-    )
+    def is_complete(steps: int) -> Callable[[str], bool]:
+        return lambda text: any(
+            "\u2801" <= c <= "\u28ff" for c in text
+        )  # it draws nothing before it has read everything
+
+    return Peer("terminalboard", bin, command, write, is_complete)
 
 
 def _feed(bin: Path, script: str, logs: Path, rows: Rows) -> None:
     subprocess.run([str(bin / "python"), "-c", script, str(logs)], input=json.dumps(rows), text=True, check=True)
-
-
-def _reaches(text: str, steps: int) -> bool:
-    """Whether an axis is labelled up to the end of the data, in plain or in shortened numbers."""
-    return any(label in text for label in (str(steps), f"{steps // 1000}k", f"{steps // 1000}K"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -42,6 +43,9 @@ class HasHelp(Protocol):
 SWITCH_SECONDS = 0.0005
 """How long the reader may keep the interpreter while a key waits: a frame asks for it several times, and Python's usual
 5 ms would be paid each time."""
+COLLECT_AFTER = (10_000, 10, 1_000)
+"""Objects after which Python looks for cycles, and how seldom among the old ones: these are thousands of runs that
+stay, and walking through them holds up a key for longer than everything else."""
 MEMORY_SECONDS = 0.5
 """Pause after a change of the view before it is written down."""
 
@@ -192,4 +196,5 @@ def run(home: Path, *, read_only: bool = False) -> None:
     ``read_only`` changes nothing on disk: not the index, not a run.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.set_threshold(*COLLECT_AFTER)
     Dashboard(RunStore(home, read_only=read_only), read_only=read_only).run()

@@ -106,13 +106,14 @@ def _cells(chart: ChartData, canvas: Canvas, window: Window) -> list[list[Run]]:
     for place, curve in zip(places, chart.curves, strict=True):
         if curve.scattered:
             _scatter(cells, curve, window, place)
-        _mark_alarms(cells, curve, window)
     has_shadows = any(curve.shadow for curve in chart.curves)
     for place, curve in zip(places, chart.curves, strict=True):
         if curve.shadow is has_shadows and not curve.scattered:
             _mark_best(cells, curve, window, chart.maximize)  # the best is one that was measured, not a smoothed one
         if not curve.shadow and not curve.scattered:
             _mark_last(cells, curve, window, place)
+    for curve in chart.curves:
+        _mark_alarms(cells, curve, window)
     return cells
 
 
@@ -143,14 +144,19 @@ def _scatter(cells: list[list[Run]], curve: Curve, window: Window, index: int) -
 
 
 def _mark_alarms(cells: list[list[Run]], curve: Curve, window: Window) -> None:
-    """Values that are no numbers, on the frame at their step: NaN and -infinity below, infinity above."""
+    """Values that are no numbers, on the frame at their step: NaN and -infinity below, infinity above.
+
+    Where a curve's last point is there already they go a row further in: neither may hide the other.
+    """
     import numpy as np
 
     odd = np.flatnonzero(~np.isfinite(curve.values) & _within(curve, window))
     columns = np.rint(window.dot_columns(curve.steps[odd])).astype(int) // 2
     for value, column in zip(curve.values[odd], columns, strict=True):
         sign = _NAN if math.isnan(value) else _ABOVE if value > 0 else _BELOW
-        cells[0 if sign == _ABOVE else -1][int(column)] = (sign, "plot--alarm")
+        edge, further = (0, 1) if sign == _ABOVE else (-1, -2)
+        is_taken = cells[edge][column][0] in MARKS and window.rows > 1
+        cells[further if is_taken else edge][column] = (sign, "plot--alarm")
 
 
 def _within(curve: Curve, window: Window) -> Any:

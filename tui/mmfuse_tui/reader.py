@@ -30,13 +30,16 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 """Pause between two looks at the watched run: less than half of the half second a number may take to the screen."""
-IDLE_SECONDS = 1.0
-"""Pause between two listings while no run is live; a new run appears within it."""
+LIVE_SECONDS, IDLE_SECONDS = 0.4, 1.0
+"""Pause between two listings while runs are live, whose progress is written twice a second, and while none is; a new
+run appears within it."""
 QUIET_SECONDS, LATEST_SECONDS = 0.06, 1.0
 """How long the cursor must have stood still before anything is read, unless the last look was so long ago: while a key
 is held down every frame would wait for a run that is passed over."""
 LIVE_SHARE, IDLE_SHARE = 0.05, 0.02
 """Largest share of a core that listing may take: with very many runs the pauses get longer."""
+RECHECK_SECONDS, RECHECK_SHARE = 10.0, 0.005
+"""Pause between two listings that look at every folder, and the share of a core that these may take."""
 SPARK_SECONDS = 0.03
 """Longest time per look that goes into sparklines."""
 
@@ -46,8 +49,8 @@ class Store(Protocol):
 
     home: Path
 
-    def records(self) -> list[RunRecord]:
-        """All runs, newest first."""
+    def records(self, *, recheck: bool = True) -> list[RunRecord]:
+        """All runs, newest first; without ``recheck`` only those are looked at that go on or that the index changed."""
 
 
 class _Latest(Message):
@@ -124,6 +127,7 @@ class Reader:
         self._read_only = read_only
         self._snapshot = StoreSnapshot(loaded=False)
         self._list_at = 0.0
+        self._recheck_at = 0.0
         self._watched: str | None = None
         self._quiet_at = 0.0
         self._run_reader: RunReader | None = None
@@ -169,7 +173,7 @@ class Reader:
 
     def refresh(self) -> None:
         """Look again at once, whatever the files say: an action was just asked for."""
-        self._list_at = 0.0
+        self._list_at = self._recheck_at = 0.0
         self._wake.set()
 
     def step(self) -> None:
@@ -201,8 +205,12 @@ class Reader:
 
     def _list(self) -> None:
         began = time.monotonic()
+        recheck = began >= self._recheck_at
         try:
-            runs, problem = tuple(map(_steady, self._store.records())), self._missing_home()
+            runs = tuple(
+                run if run.eta_seconds is None else _steady(run) for run in self._store.records(recheck=recheck)
+            )
+            problem = self._missing_home()
         except (MmfuseError, OSError) as error:
             runs, problem = self._snapshot.runs, str(error)
         except Exception as error:
@@ -210,11 +218,16 @@ class Reader:
             runs, problem = self._snapshot.runs, f"the runs cannot be listed ({type(error).__name__}: {error})"
         self._publish(StoreSnapshot(runs, self._is_read_only(), problem))
         ended = time.monotonic()
-        pause, share = (POLL_SECONDS, LIVE_SHARE) if any(run.live for run in runs) else (IDLE_SECONDS, IDLE_SHARE)
-        self._list_at = ended + max(pause, (ended - began) / share)
+        pause, share = (LIVE_SECONDS, LIVE_SHARE) if self._snapshot.live else (IDLE_SECONDS, IDLE_SHARE)
+        if recheck:
+            self._recheck_at = ended + max(RECHECK_SECONDS, (ended - began) / RECHECK_SHARE)
+            self._list_at = ended + pause
+        else:
+            self._list_at = ended + max(pause, (ended - began) / share)
 
     def _publish(self, snapshot: StoreSnapshot) -> None:
         if snapshot != self._snapshot:
+            snapshot.learn_from(self._snapshot)
             self._snapshot = snapshot
             self._post(StoreRead(snapshot))
 
@@ -271,8 +284,6 @@ class Reader:
 
 def _steady(run: RunRecord) -> RunRecord:
     """The record with a time left that moves in visible steps, so that it alone does not redraw the screen."""
-    left = run.eta_seconds
-    if left is None:
-        return run
+    left = run.eta_seconds or 0.0
     step = 5.0 if left > 20 else 1.0
     return replace(run, eta_seconds=round(left / step) * step)

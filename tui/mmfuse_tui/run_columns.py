@@ -65,22 +65,31 @@ def chosen_columns(every: tuple[Column[RunRecord], ...], names: Iterable[str]) -
 class Order:
     """A way to sort runs: the column it belongs to, what it is called, and what it compares.
 
-    A key of None puts the run last in either direction; ``group`` keeps apart what must not be compared.
+    A key of None puts the run last in either direction; ``group`` keeps apart what must not be compared. One that is
+    ``as_listed`` is the order in which the store lists runs.
     """
 
     column: str
     words: str
     key: Callable[[RunRecord], Any]
     descending: bool = True
-    group: Callable[[RunRecord], Any] = lambda run: ()
+    group: Callable[[RunRecord], Any] | None = None
+    as_listed: bool = False
 
     def apply(self, runs: Iterable[RunRecord], *, reverse: bool = False) -> tuple[RunRecord, ...]:
         """The runs in this order; equal ones stay newest first."""
-        runs = list(runs)
-        known = [run for run in runs if self.key(run) is not None]
-        known.sort(key=self.key, reverse=self.descending is not reverse)
-        known.sort(key=self.group)
-        return (*known, *(run for run in runs if self.key(run) is None))
+        runs = tuple(runs)
+        if self.as_listed and not reverse:
+            return runs
+        keys = [self.key(run) for run in runs]
+        places = [place for place, key in enumerate(keys) if key is not None]
+        places.sort(key=keys.__getitem__, reverse=self.descending is not reverse)
+        if self.group is not None:
+            groups = [self.group(run) for run in runs]
+            places.sort(key=groups.__getitem__)
+        if len(places) < len(runs):
+            places += [place for place, key in enumerate(keys) if key is None]
+        return tuple(map(runs.__getitem__, places))
 
 
 def _rankable(run: RunRecord) -> float | None:
@@ -91,7 +100,7 @@ def _rankable(run: RunRecord) -> float | None:
 
 
 ORDERS = (
-    Order("age", "newest first", lambda run: run.created),
+    Order("age", "newest first", lambda run: run.created, as_listed=True),
     Order(
         "score",
         "best first, each dataset and metric apart",

@@ -121,6 +121,7 @@ class RunsScreen(Screen[None]):
         self._control = control
         self._deeds = Deeds(self, feed, control)
         self._awaited = ""
+        self._problem = ""
         self._pane = RunsPane(feed, clock=clock, id="runs-frame")
         self._table = self._pane.table
         self._deck = Deck(id="deck")
@@ -374,9 +375,11 @@ class RunsScreen(Screen[None]):
 
     def _show_store(self, snapshot: StoreSnapshot) -> None:
         self.query_one(StatusBar).show(snapshot)
-        problem = self.query_one("#problem", Static)
-        problem.update(Text(clean(snapshot.problem)))
-        problem.set_class(bool(snapshot.problem), "-open")
+        if snapshot.problem != self._problem:  # an update lays the whole screen out again, even one to the same words
+            self._problem = snapshot.problem
+            problem = self.query_one("#problem", Static)
+            problem.update(Text(clean(snapshot.problem)))
+            problem.set_class(bool(snapshot.problem), "-open")
         self._pane.fill()
         self.set_class(not self._table.rows, "-empty")
         if self._awaited in snapshot.by_id:

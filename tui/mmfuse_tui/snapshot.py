@@ -27,14 +27,39 @@ class StoreSnapshot:
     problem: str = ""
     loaded: bool = True
 
-    def counts(self) -> dict[str, int]:
+    @cached_property
+    def counts(self) -> Mapping[str, int]:
         """Runs by state."""
-        return dict(Counter("damaged" if run.damaged else str(run.state) for run in self.runs))
+        return Counter(map(_state_of, self.runs))
+
+    @cached_property
+    def live(self) -> tuple[RunRecord, ...]:
+        """Those that go on, in no order."""
+        return tuple(run for run in self.runs if run.live)
 
     @cached_property
     def by_id(self) -> Mapping[str, RunRecord]:
         """Runs by id."""
         return {run.id: run for run in self.runs}
+
+    def learn_from(self, before: StoreSnapshot) -> None:
+        """Take over what is derived from the runs of ``before``, corrected for the runs that are others now.
+
+        A few of thousands of runs change from one snapshot to the next; walking through all of them each time is what
+        a key would wait for. Nothing is taken over where runs came or went.
+        """
+        if len(before.runs) != len(self.runs):
+            return
+        changed = [(old, new) for old, new in zip(before.runs, self.runs, strict=True) if old is not new]
+        if any(old.id != new.id for old, new in changed):
+            return
+        counts = Counter(before.counts)
+        counts.subtract(_state_of(old) for old, _ in changed)
+        counts.update(_state_of(new) for _, new in changed)
+        by_id = dict(before.by_id) | {new.id: new for _, new in changed}
+        live = [by_id[run.id] for run in before.live if by_id[run.id].live]
+        live += [new for old, new in changed if new.live and not old.live]
+        vars(self).update(counts=counts, by_id=by_id, live=tuple(live))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +96,10 @@ class ComparedRun:
     run: RunSnapshot
 
 
+def _state_of(run: RunRecord) -> str:
+    return "damaged" if run.damaged else str(run.state)
+
+
 @dataclass(frozen=True)
 class Notice:
     """Something that happened while the user looked elsewhere; ``severity`` as Textual names it."""
@@ -84,9 +113,9 @@ def notices(before: StoreSnapshot, after: StoreSnapshot) -> list[Notice]:
     """What ended between two snapshots: runs that were live and are not any more."""
     if not before.loaded:
         return []
-    known = before.by_id
-    ended = [run for run in after.runs if not run.live and run.id in known and known[run.id].live]
-    return [_notice(run) for run in reversed(ended)]
+    now = (after.by_id.get(run.id) for run in before.live)
+    ended = [run for run in now if run is not None and not run.live]
+    return [_notice(run) for run in sorted(ended, key=lambda run: run.created)]
 
 
 def _notice(run: RunRecord) -> Notice:

@@ -41,7 +41,7 @@ class StatusBar(Widget):
         return left.append_text(right)
 
     def _counts(self, room: int) -> Text:
-        counts = self._snapshot.counts()
+        counts = self._snapshot.counts
         text = Text()
         if self._snapshot.read_only:
             text.append("read-only", self.get_component_rich_style("cell--accent", partial=True))
