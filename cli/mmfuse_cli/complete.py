@@ -32,6 +32,15 @@ def runs(context: typer.Context, incomplete: str) -> Offer:
     return _starting([*found, *named, ("latest", "the newest run")], incomplete)
 
 
+def thrown(context: typer.Context, incomplete: str) -> Offer:
+    """Runs in the trash."""
+    from mmfuse_cli.access import open_store
+    from mmfuse_runs import trash
+
+    there = _quietly(lambda: trash.thrown(open_store(context.params.get("home"), read_only=True)), [])
+    return _starting([(each.id, each.name) for each in there], incomplete)
+
+
 def tags(context: typer.Context, incomplete: str) -> Offer:
     """Tags that runs carry."""
     known = sorted({tag for record in _records(context) for tag in record.tags})

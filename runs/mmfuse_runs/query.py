@@ -100,6 +100,18 @@ def parse_query(text: str) -> Query:
     return Query(text.strip(), parser.whole(), tuple(parser.fields))
 
 
+def parse_span(text: str) -> float:
+    """Seconds that ``text`` such as ``30d`` or ``90s`` says.
+
+    Raises:
+        BadSpec: it is no length of time.
+    """
+    found = _NUMBER.fullmatch(text)
+    if found is None or found["unit"].lower() not in _TIMES:
+        raise BadSpec(f"'{text}' is no length of time", "such as 90s, 12h, 30d, 2w")
+    return float(found["digits"]) * _TIMES[found["unit"].lower()]
+
+
 def is_connective(word: str) -> bool:
     """Whether ``word`` joins terms instead of being one."""
     return word.casefold() in _CONNECTIVES

@@ -67,6 +67,15 @@ def test_an_imported_run_is_listed_with_its_score_and_can_be_read_like_any_other
     assert mmfuse("runs", "fsck").exit_code == 0
 
 
+def test_an_imported_run_cannot_be_done_again(mmfuse, tmp_path):
+    mmfuse("runs", "import", "csv", str(written(tmp_path, "csv", [(0.9, 0.1)])), "--name", "old")
+
+    for command in (["runs", "rerun", "old"], ["train", "--from", "old"], ["arch", "show", "old"]):
+        result = mmfuse(*command)
+        assert result.exit_code == 2
+        assert "kind 'import'" in result.stderr
+
+
 def test_imported_runs_are_not_ranked_against_each_other(mmfuse, tmp_path):
     for number, rows in enumerate([[(0.9, 0.1)], [(0.8, 0.2)]]):
         folder = tmp_path / str(number)
