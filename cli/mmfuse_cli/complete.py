@@ -23,6 +23,7 @@ Offer = list[tuple[str, str]]
 
 CONDITION_FIELDS = ("kind", "subject", "dataset", "state", "tag", "name")
 """Fields of runs with few values; the others are compared with numbers."""
+JOINING = ("and", "or", "not")
 
 
 def runs(context: typer.Context, incomplete: str) -> Offer:
@@ -48,15 +49,37 @@ def tags(context: typer.Context, incomplete: str) -> Offer:
 
 
 def conditions(context: typer.Context, incomplete: str) -> Offer:
-    """Fields of runs, and after ``FIELD:`` the values that occur."""
+    """Fields of runs, metrics that were measured, words that join; after ``FIELD:`` the values that occur."""
     field, colon, _ = incomplete.partition(":")
     if not colon:
-        return _starting([(f"{name}:", "") for name in CONDITION_FIELDS], incomplete)
-    if field == "tag":
+        named = [f"{name}:" for name in (*CONDITION_FIELDS, "is")]
+        return _starting([(word, "") for word in (*named, *_measured(context), *JOINING)], incomplete)
+    if field == "is":
+        from mmfuse_runs.fields import FACTS
+
+        values = set(FACTS)
+    elif field == "tag":
         values = {tag for record in _records(context) for tag in record.tags}
     else:
         values = {str(getattr(record, field, "")) for record in _records(context)}
     return _starting([(f"{field}:{value}", "") for value in sorted(values) if value], incomplete)
+
+
+def selection(context: typer.Context, incomplete: str) -> Offer:
+    """Runs, and conditions that choose them."""
+    return [*runs(context, incomplete), *conditions(context, incomplete)]
+
+
+def architectures(context: typer.Context, incomplete: str) -> Offer:
+    """Runs, and after ``RUN:`` its trials."""
+    from mmfuse_cli.access import open_store
+
+    run, colon, _ = incomplete.partition(":")
+    if not colon:
+        return runs(context, incomplete)
+    store = open_store(context.params.get("home"), read_only=True)
+    trials = _quietly(lambda: store.folder(store.find(run)).trials(), [])
+    return _starting([(f"{run}:{trial.number}", trial.architecture.key) for trial in trials], incomplete)
 
 
 def fields(context: typer.Context, incomplete: str) -> Offer:

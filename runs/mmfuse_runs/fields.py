@@ -123,18 +123,20 @@ def _lines(words: Iterable[str]) -> str:
     return "\n".join(words)
 
 
+FACTS: Mapping[str, Callable[[RunRecord], bool]] = {
+    "live": lambda run: run.live,
+    "starred": lambda run: run.starred,
+    "stand-in": lambda run: run.stand_in,
+    "orphan": lambda run: run.orphan,
+    "damaged": lambda run: run.damaged,
+    "named": lambda run: bool(run.name),
+    "tagged": lambda run: bool(run.tags),
+}
+"""What ``is:`` can ask."""
+
+
 def _is(view: RunView) -> str:
-    run = view.record
-    facts = {
-        "live": run.live,
-        "starred": run.starred,
-        "stand-in": run.stand_in,
-        "orphan": run.orphan,
-        "damaged": run.damaged,
-        "named": bool(run.name),
-        "tagged": bool(run.tags),
-    }
-    return _lines(word for word, holds in facts.items() if holds)
+    return _lines(word for word, holds in FACTS.items() if holds(view.record))
 
 
 ALIASES: Mapping[str, str] = {
