@@ -119,7 +119,7 @@ def _settings_of_latest(context: typer.Context) -> list[str]:
 
     newest = _records(context)[:1]
     folders = open_store(context.params.get("home"), read_only=True)
-    keys = [key for record in newest for key in RunView(record, folder=folders.folder(record.id)).settings]
+    keys = [key for record in newest for key in RunView(record, now=0.0, folders=folders).settings]
     return [key if "." in key else f"set.{key}" for key in keys]
 
 

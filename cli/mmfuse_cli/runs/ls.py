@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,7 +91,8 @@ def ls(
 
 def views_of(store: RunStore, records: Sequence[RunRecord]) -> list[RunView]:
     """``records``, each with the folder that answers what it does not."""
-    return [RunView(record, folder=store.folder(record.id)) for record in records]
+    now = time.time()
+    return [RunView(record, now=now, folders=store) for record in records]
 
 
 def ordered(views: Sequence[RunView], sort: str) -> list[RunView]:
