@@ -91,7 +91,8 @@ def fields(context: typer.Context, incomplete: str) -> Offer:
 def listed_fields(context: typer.Context, incomplete: str) -> Offer:
     """The same, for the last of a list with commas."""
     before, comma, last = incomplete.rpartition(",")
-    return [(before + comma + name, meaning) for name, meaning in _fields(context, last)]
+    offers = [(before + comma + name, meaning) for name, meaning in _fields(context, last)]
+    return offers if comma else [*_starting(_column_sets(context), incomplete), *offers]
 
 
 def metrics(context: typer.Context, incomplete: str) -> Offer:
@@ -106,6 +107,14 @@ def _fields(context: typer.Context, incomplete: str) -> Offer:
     curves = [f"{function}({metric})" for function in CURVES for metric in measured]
     known = [*sorted({*NUMBERS, *TEXTS} - {"is"}), *measured, *curves, *_settings_of_latest(context)]
     return _starting([(name, "") for name in known], incomplete)
+
+
+def _column_sets(context: typer.Context) -> Offer:
+    from mmfuse_cli.access import open_store
+    from mmfuse_cli.runs.column_sets import saved_sets
+
+    sets = _quietly(lambda: saved_sets(open_store(context.params.get("home"), read_only=True).home), {})
+    return list(sets.items())
 
 
 def _measured(context: typer.Context) -> list[str]:

@@ -160,6 +160,41 @@ def test_rm_refuses_live_runs(mmfuse, make_run, store):
     assert len(store.records()) == 1
 
 
+def test_starred_runs_are_not_removed(mmfuse, make_run, store):
+    run_id, other = make_run("finished", tags=["x"]), make_run("finished", tags=["x"])
+    store.set_meta(run_id, starred=True)
+
+    refused = mmfuse("runs", "rm", "tag:x", "--yes")
+    done = mmfuse("runs", "rm", "tag:x -is:starred", "--yes")
+
+    assert (refused.exit_code, "--unstar" in refused.stderr) == (2, True)
+    assert done.stdout == f"{other}\n"
+    assert store.ids() == [run_id]
+
+
+def test_runs_are_killed_by_what_they_are_and_how_they_do(mmfuse, make_run, asked, end_run, store, monkeypatch):
+    bad, good = make_run("running"), make_run("running")
+    make_run("finished", result={"metric": "val/accuracy", "score": 0.1, "metrics": {}})
+    for run_id, score in ((bad, 0.2), (good, 0.9)):
+        rows = [
+            {
+                "ev": "note",
+                "message": "dataset",
+                "facts": {"metric": "val/accuracy", "maximize": True, "label": "avmnist"},
+            },
+            {"ev": "note", "message": "best", "facts": {"score": score, "step": 1}},
+        ]
+        (store.folder(run_id).path / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = "status:running algo:mixmas val/accuracy<0.3"
+
+    listed = mmfuse("runs", "kill", words, "--dry-run")
+    before = list(asked)
+    mmfuse("runs", "kill", words, "--yes")
+
+    assert (before, listed.stderr.splitlines()) == ([], [f"would kill {bad} (running)"])
+    assert [run for _, run, _ in asked] == [bad]
+
+
 def test_a_removed_run_comes_back_exactly_as_it_was(mmfuse, make_run, store):
     run_id, other = make_run("finished", name="mistake", tags=["x"], log="a log\n"), make_run("crashed")
     folder = store.folder(run_id).path

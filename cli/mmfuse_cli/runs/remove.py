@@ -31,13 +31,16 @@ def rm(
 ) -> None:
     """Move runs to the trash, or remove them for good.
 
-    Live runs are refused. From the trash they come back with mmfuse runs restore.
+    Live and starred runs are refused. From the trash they come back with mmfuse runs restore.
     """
     store = open_store(home)
     chosen = select(store, runs)
     live = [record.id for record in chosen if record.live]
     if live:
         raise RunBusy(f"run {live[0]} is still going on", f"mmfuse runs kill {live[0]}")
+    starred = [record.id for record in chosen if record.starred]
+    if starred:
+        raise RunBusy(f"run {starred[0]} is starred", f"mmfuse runs note {starred[0]} --unstar")
     _remove(store, chosen, forever=forever, dry_run=dry_run, yes=yes, json=json)
 
 
