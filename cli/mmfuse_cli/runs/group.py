@@ -29,7 +29,7 @@ class RunsGroup(LazyGroup):
         "note": Entry("mmfuse_cli.runs.notes:note", "Name, star or annotate a run."),
         "rm": Entry("mmfuse_cli.runs.remove:rm", "Move runs to the trash, or remove them for good."),
         "restore": Entry("mmfuse_cli.runs.restore:restore", "Put removed runs back; without a name, list them."),
-        "import": Entry("mmfuse_cli.runs.import_:import_", "Make a run of a table that another program wrote."),
+        "import": Entry("mmfuse_cli.runs.import_:import_", "Make runs of what another program measured."),
         "export": Entry("mmfuse_cli.runs.export:export", "Write runs as CSV, JSON, Markdown or LaTeX."),
         "fsck": Entry("mmfuse_cli.runs.fsck:fsck", "Find damage in the run store, and mend it."),
         "gc": Entry("mmfuse_cli.runs.remove:gc", "Remove runs by age, length and state."),
