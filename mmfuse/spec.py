@@ -254,7 +254,11 @@ def spec_from_json(record: Mapping[str, Any]) -> SearchSpec | TrainSpec | EvalSp
     try:
         return _SPEC.validate_python(dict(record))
     except ValidationError as error:
-        raise BadSpec(f"config.json does not hold a spec: {error.errors()[0]['msg']}", "mmfuse doctor") from error
+        first = error.errors()[0]
+        if first["type"] == "union_tag_invalid":
+            kind = record.get("kind")
+            raise BadSpec(f"a run of kind '{kind}' is not one that can be done again", "mmfuse runs ls") from error
+        raise BadSpec(f"config.json does not hold a spec: {first['msg']}", "mmfuse doctor") from error
 
 
 def resolve_search(

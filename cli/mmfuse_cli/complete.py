@@ -23,6 +23,7 @@ Offer = list[tuple[str, str]]
 
 CONDITION_FIELDS = ("kind", "subject", "dataset", "state", "tag", "name")
 """Fields of runs with few values; the others are compared with numbers."""
+JOINING = ("and", "or", "not")
 
 
 def runs(context: typer.Context, incomplete: str) -> Offer:
@@ -32,6 +33,15 @@ def runs(context: typer.Context, incomplete: str) -> Offer:
     return _starting([*found, *named, ("latest", "the newest run")], incomplete)
 
 
+def thrown(context: typer.Context, incomplete: str) -> Offer:
+    """Runs in the trash."""
+    from mmfuse_cli.access import open_store
+    from mmfuse_runs import trash
+
+    there = _quietly(lambda: trash.thrown(open_store(context.params.get("home"), read_only=True)), [])
+    return _starting([(each.id, each.name) for each in there], incomplete)
+
+
 def tags(context: typer.Context, incomplete: str) -> Offer:
     """Tags that runs carry."""
     known = sorted({tag for record in _records(context) for tag in record.tags})
@@ -39,15 +49,37 @@ def tags(context: typer.Context, incomplete: str) -> Offer:
 
 
 def conditions(context: typer.Context, incomplete: str) -> Offer:
-    """Fields of runs, and after ``FIELD:`` the values that occur."""
+    """Fields of runs, metrics that were measured, words that join; after ``FIELD:`` the values that occur."""
     field, colon, _ = incomplete.partition(":")
     if not colon:
-        return _starting([(f"{name}:", "") for name in CONDITION_FIELDS], incomplete)
-    if field == "tag":
+        named = [f"{name}:" for name in (*CONDITION_FIELDS, "is")]
+        return _starting([(word, "") for word in (*named, *_measured(context), *JOINING)], incomplete)
+    if field == "is":
+        from mmfuse_runs.fields import FACTS
+
+        values = set(FACTS)
+    elif field == "tag":
         values = {tag for record in _records(context) for tag in record.tags}
     else:
         values = {str(getattr(record, field, "")) for record in _records(context)}
     return _starting([(f"{field}:{value}", "") for value in sorted(values) if value], incomplete)
+
+
+def selection(context: typer.Context, incomplete: str) -> Offer:
+    """Runs, and conditions that choose them."""
+    return [*runs(context, incomplete), *conditions(context, incomplete)]
+
+
+def architectures(context: typer.Context, incomplete: str) -> Offer:
+    """Runs, and after ``RUN:`` its trials."""
+    from mmfuse_cli.access import open_store
+
+    run, colon, _ = incomplete.partition(":")
+    if not colon:
+        return runs(context, incomplete)
+    store = open_store(context.params.get("home"), read_only=True)
+    trials = _quietly(lambda: store.folder(store.find(run)).trials(), [])
+    return _starting([(f"{run}:{trial.number}", trial.architecture.key) for trial in trials], incomplete)
 
 
 def fields(context: typer.Context, incomplete: str) -> Offer:
@@ -59,7 +91,8 @@ def fields(context: typer.Context, incomplete: str) -> Offer:
 def listed_fields(context: typer.Context, incomplete: str) -> Offer:
     """The same, for the last of a list with commas."""
     before, comma, last = incomplete.rpartition(",")
-    return [(before + comma + name, meaning) for name, meaning in _fields(context, last)]
+    offers = [(before + comma + name, meaning) for name, meaning in _fields(context, last)]
+    return offers if comma else [*_starting(_column_sets(context), incomplete), *offers]
 
 
 def metrics(context: typer.Context, incomplete: str) -> Offer:
@@ -76,6 +109,14 @@ def _fields(context: typer.Context, incomplete: str) -> Offer:
     return _starting([(name, "") for name in known], incomplete)
 
 
+def _column_sets(context: typer.Context) -> Offer:
+    from mmfuse_cli.access import open_store
+    from mmfuse_cli.runs.column_sets import saved_sets
+
+    sets = _quietly(lambda: saved_sets(open_store(context.params.get("home"), read_only=True).home), {})
+    return list(sets.items())
+
+
 def _measured(context: typer.Context) -> list[str]:
     return sorted({name for record in _records(context) for name in record.metrics})
 
@@ -87,7 +128,7 @@ def _settings_of_latest(context: typer.Context) -> list[str]:
 
     newest = _records(context)[:1]
     folders = open_store(context.params.get("home"), read_only=True)
-    keys = [key for record in newest for key in RunView(record, folder=folders.folder(record.id)).settings]
+    keys = [key for record in newest for key in RunView(record, now=0.0, folders=folders).settings]
     return [key if "." in key else f"set.{key}" for key in keys]
 
 

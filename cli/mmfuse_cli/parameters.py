@@ -116,7 +116,7 @@ Selection = Annotated[
     list[str],
     typer.Argument(
         help="Runs, or conditions that choose them, such as state:running subject:mixmas age>2d.",
-        autocompletion=complete.runs,
+        autocompletion=complete.selection,
         metavar="RUN|CONDITION...",
     ),
 ]

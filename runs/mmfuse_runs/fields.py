@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mmfuse.errors import StoreError, UnknownName, unknown_name
 
@@ -34,13 +33,20 @@ SMOOTHING = 0.9
 _CALL = re.compile(r"(?P<function>\w+)\((?P<metric>[^()\s]*)\)")
 
 
-class RunView:
-    """A run as questions see it: its record, and its folder for those who ask for more (None: the record must do)."""
+class Folders(Protocol):
+    """Where the folders of runs are; a `mmfuse_runs.store.RunStore` is one."""
 
-    def __init__(self, record: RunRecord, *, now: float | None = None, folder: RunFolder | None = None) -> None:
+    def folder(self, run_id: str) -> RunFolder:
+        """The folder of a run."""
+
+
+class RunView:
+    """A run as questions see it: its record, and ``folders`` for those who ask for more (None: the record must do)."""
+
+    def __init__(self, record: RunRecord, *, now: float, folders: Folders | None = None) -> None:
         self.record = record
-        self.now = time.time() if now is None else now
-        self._folder = folder
+        self.now = now
+        self._folders = folders
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -65,8 +71,8 @@ class RunView:
 
     def _read(self, read: Callable[[RunFolder], Answer]) -> Answer | None:
         try:
-            return None if self._folder is None else read(self._folder)
-        except (StoreError, OSError):
+            return None if self._folders is None else read(self._folders.folder(self.record.id))
+        except (StoreError, UnknownName, OSError):
             return None
 
 
@@ -123,18 +129,20 @@ def _lines(words: Iterable[str]) -> str:
     return "\n".join(words)
 
 
+FACTS: Mapping[str, Callable[[RunRecord], bool]] = {
+    "live": lambda run: run.live,
+    "starred": lambda run: run.starred,
+    "stand-in": lambda run: run.stand_in,
+    "orphan": lambda run: run.orphan,
+    "damaged": lambda run: run.damaged,
+    "named": lambda run: bool(run.name),
+    "tagged": lambda run: bool(run.tags),
+}
+"""What ``is:`` can ask."""
+
+
 def _is(view: RunView) -> str:
-    run = view.record
-    facts = {
-        "live": run.live,
-        "starred": run.starred,
-        "stand-in": run.stand_in,
-        "orphan": run.orphan,
-        "damaged": run.damaged,
-        "named": bool(run.name),
-        "tagged": bool(run.tags),
-    }
-    return _lines(word for word, holds in facts.items() if holds)
+    return _lines(word for word, holds in FACTS.items() if holds(view.record))
 
 
 ALIASES: Mapping[str, str] = {

@@ -73,6 +73,23 @@ def read_table(path: Path, format: str, *, step: str | None = None) -> Table:
     return table
 
 
+def read_events(folder: Path) -> Table:
+    """The scalars in the event files of a folder of TensorBoard's.
+
+    Raises:
+        DataInvalid: a file is no event file.
+    """
+    from mmfuse_runs.tensorboard import read_scalars
+
+    table = Table()
+    for step, at, tag, value in read_scalars(folder):
+        if value is None:
+            table.left_out[tag] = table.left_out.get(tag, 0) + 1
+        else:
+            table.rows.append((step, at, {tag: value}))
+    return table
+
+
 def import_run(
     store: RunStore,
     table: Table,
@@ -97,7 +114,7 @@ def import_run(
     _write_rows(folder.path, table, run_id=folder.id, otherwise=source.stat().st_mtime)
     result = _result(table, metric) | {
         "dataset_label": f"{dataset} (imported)",
-        "fingerprint": f"imported-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}",
+        "fingerprint": f"imported-{_digest(source)}",
     }
     last_word = {"format": 1, "status": "finished", "exit_code": 0, "attempt": 1, "error": None, "result": result}
     write_json(folder.path / "exit.json", last_word)
@@ -106,6 +123,15 @@ def import_run(
         record = advanced(record, state, at=time.time(), reason="imported")
     write_json(folder.path / "state.json", record)
     return folder.id
+
+
+def _digest(source: Path) -> str:
+    """A short hash of a file, or of all files of a folder."""
+    files = sorted(path for path in source.iterdir() if path.is_file()) if source.is_dir() else [source]
+    content = hashlib.sha256()
+    for path in files:
+        content.update(path.read_bytes())
+    return content.hexdigest()[:12]
 
 
 def _csv_rows(path: Path) -> Iterable[tuple[int, Row]]:

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import operator
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mmfuse.errors import BadSpec, UnknownName
-from mmfuse_runs.fields import Field, RunView, check_settings, field_named
+from mmfuse_runs.fields import Field, Folders, RunView, check_settings, field_named
 
 if TYPE_CHECKING:
-    from mmfuse_runs.folder import RunFolder
     from mmfuse_runs.records import RunRecord
 
 Predicate = Callable[[RunView], bool]
@@ -58,13 +58,6 @@ class BadQuery(BadSpec):
         self.column = column
 
 
-class Folders(Protocol):
-    """Where the folders of runs are; a `mmfuse_runs.store.RunStore` is one."""
-
-    def folder(self, run_id: str) -> RunFolder:
-        """The folder of a run."""
-
-
 @dataclass(frozen=True)
 class Query:
     """A parsed filter: the text it came from, the test that runs must pass, and the fields it asks for."""
@@ -83,7 +76,8 @@ class Query:
         Raises:
             UnknownName: the filter asks for a setting that none of them has.
         """
-        views = [RunView(record, now=now, folder=folders.folder(record.id)) for record in records]
+        moment = time.time() if now is None else now
+        views = [RunView(record, now=moment, folders=folders) for record in records]
         check_settings(self.fields, views)
         return [view.record for view in views if self.accepts(view)]
 
@@ -98,6 +92,18 @@ def parse_query(text: str) -> Query:
         return Query()
     parser = _Parser(text)
     return Query(text.strip(), parser.whole(), tuple(parser.fields))
+
+
+def parse_span(text: str) -> float:
+    """Seconds that ``text`` such as ``30d`` or ``90s`` says.
+
+    Raises:
+        BadSpec: it is no length of time.
+    """
+    found = _NUMBER.fullmatch(text)
+    if found is None or found["unit"].lower() not in _TIMES:
+        raise BadSpec(f"'{text}' is no length of time", "such as 90s, 12h, 30d, 2w")
+    return float(found["digits"]) * _TIMES[found["unit"].lower()]
 
 
 def is_connective(word: str) -> bool:

@@ -215,15 +215,39 @@ class RunStore:
             RunBusy: it is still going on.
             StoreError: the home cannot be written.
         """
+        doomed = self.runs / f"{_DOOMED}{run_id}-{os.urandom(4).hex()}"
+        self.take_away(run_id, doomed)
+        _delete(doomed)
+
+    def take_away(self, run_id: str, target: Path) -> None:
+        """Move a run's folder to ``target`` on the same disk: it is no run any more.
+
+        Raises:
+            UnknownName: there is no such run.
+            RunBusy: it is still going on.
+            StoreError: the home cannot be written.
+        """
         self._must_be_writable()
         with self.lock():
             record = self.record(run_id)
             if record.state in LIVE and not record.damaged:
                 raise RunBusy(f"run {run_id} is {record.state} and cannot be removed", f"mmfuse runs stop {run_id}")
-            doomed = self.runs / f"{_DOOMED}{run_id}-{os.urandom(4).hex()}"
-            (self.runs / run_id).rename(doomed)
+            (self.runs / run_id).rename(target)
             self._table.discard([run_id])
-        _delete(doomed)
+
+    def bring_back(self, source: Path) -> None:
+        """Make a folder that was taken away a run again.
+
+        Raises:
+            StoreError: there is a run of that id, or the home cannot be written.
+        """
+        self._must_be_writable()
+        target = self.runs / source.name
+        with self.lock():
+            if target.exists():
+                raise StoreError(f"there is a run {source.name} already", f"mmfuse runs show {source.name}")
+            source.rename(target)
+            self._table.put(target.name, fold(RunFolder(target)))
 
     def rebuild(self) -> int:
         """Make the index anew from the folders; returns the number of runs.

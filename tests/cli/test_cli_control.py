@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import pytest
 
 from mmfuse.errors import RunBusy
@@ -155,6 +158,97 @@ def test_rm_refuses_live_runs(mmfuse, make_run, store):
     assert result.exit_code == 2
     assert "still going on" in result.stderr
     assert len(store.records()) == 1
+
+
+def test_starred_runs_are_not_removed(mmfuse, make_run, store):
+    run_id, other = make_run("finished", tags=["x"]), make_run("finished", tags=["x"])
+    store.set_meta(run_id, starred=True)
+
+    refused = mmfuse("runs", "rm", "tag:x", "--yes")
+    done = mmfuse("runs", "rm", "tag:x -is:starred", "--yes")
+
+    assert (refused.exit_code, "--unstar" in refused.stderr) == (2, True)
+    assert done.stdout == f"{other}\n"
+    assert store.ids() == [run_id]
+
+
+def test_runs_are_killed_by_what_they_are_and_how_they_do(mmfuse, make_run, asked, end_run, store, monkeypatch):
+    bad, good = make_run("running"), make_run("running")
+    make_run("finished", result={"metric": "val/accuracy", "score": 0.1, "metrics": {}})
+    for run_id, score in ((bad, 0.2), (good, 0.9)):
+        rows = [
+            {
+                "ev": "note",
+                "message": "dataset",
+                "facts": {"metric": "val/accuracy", "maximize": True, "label": "avmnist"},
+            },
+            {"ev": "note", "message": "best", "facts": {"score": score, "step": 1}},
+        ]
+        (store.folder(run_id).path / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = "status:running algo:mixmas val/accuracy<0.3"
+
+    listed = mmfuse("runs", "kill", words, "--dry-run")
+    before = list(asked)
+    mmfuse("runs", "kill", words, "--yes")
+
+    assert (before, listed.stderr.splitlines()) == ([], [f"would kill {bad} (running)"])
+    assert [run for _, run, _ in asked] == [bad]
+
+
+def test_a_removed_run_comes_back_exactly_as_it_was(mmfuse, make_run, store):
+    run_id, other = make_run("finished", name="mistake", tags=["x"], log="a log\n"), make_run("crashed")
+    folder = store.folder(run_id).path
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    record = store.record(run_id)
+
+    mmfuse("runs", "rm", "mistake", "--yes")
+    gone = [run.id for run in store.records()]
+    listed = mmfuse("runs", "restore").stdout
+    back = mmfuse("runs", "restore", "mistake").stdout
+
+    assert gone == [other]
+    assert "mistake" in listed
+    assert back == f"{run_id}\n"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert store.record(run_id) == record
+    assert {run["id"] for run in json.loads(mmfuse("runs", "ls", "--json").stdout)["runs"]} == {run_id, other}
+    assert "empty" in mmfuse("runs", "restore").stderr
+
+
+def test_what_is_removed_forever_or_from_the_trash_does_not_come_back(mmfuse, make_run, store):
+    forever, trashed, kept = make_run("finished"), make_run("finished"), make_run("finished")
+    mmfuse("runs", "rm", forever, "--forever", "--yes")
+    mmfuse("runs", "rm", trashed, kept, "--yes")
+    os.utime(store.home / "trash" / trashed, (0, 0))
+
+    assert mmfuse("runs", "gc", "--trash", "--older", "1d").exit_code == 2
+    told = json.loads(mmfuse("runs", "gc", "--trash", "--older", "1d", "--yes", "--json").stdout)
+
+    assert told["removed"] == [trashed]
+    assert mmfuse("runs", "restore", forever).exit_code == 2
+    assert mmfuse("runs", "restore", trashed).exit_code == 2
+    assert mmfuse("runs", "restore", kept).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--trash", "state:crashed"], "by age alone"),
+        (["--trash", "--older", "long"], "no length of time"),
+    ],
+)
+def test_a_rule_that_the_trash_does_not_know_is_refused(mmfuse, words, told):
+    result = mmfuse("runs", "gc", *words, "--yes")
+
+    assert (result.exit_code, told in result.stderr) == (2, True)
+
+
+def test_a_run_in_the_trash_is_named_by_an_end_that_only_it_has(mmfuse, make_run, store):
+    first, second = make_run("finished"), make_run("finished")
+    mmfuse("runs", "rm", first, second, "--yes")
+
+    assert "is 2 runs in the trash" in mmfuse("runs", "restore", first[:2]).stderr
+    assert mmfuse("runs", "restore", second.rpartition("-")[2]).stdout == f"{second}\n"
 
 
 def test_gc_removes_by_rule_and_spares_live_and_starred_runs(mmfuse, make_run, store):

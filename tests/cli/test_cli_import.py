@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import math
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mmfuse.errors import DataInvalid
 from mmfuse_runs.importing import import_run, read_table
 from mmfuse_runs.store import RunStore
+from mmfuse_runs.tensorboard import read_scalars
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 ROWS = st.lists(st.tuples(st.one_of(st.none(), NUMBERS), NUMBERS), min_size=1, max_size=8)
@@ -67,6 +71,15 @@ def test_an_imported_run_is_listed_with_its_score_and_can_be_read_like_any_other
     assert mmfuse("runs", "fsck").exit_code == 0
 
 
+def test_an_imported_run_cannot_be_done_again(mmfuse, tmp_path):
+    mmfuse("runs", "import", "csv", str(written(tmp_path, "csv", [(0.9, 0.1)])), "--name", "old")
+
+    for command in (["runs", "rerun", "old"], ["train", "--from", "old"], ["arch", "show", "old"]):
+        result = mmfuse(*command)
+        assert result.exit_code == 2
+        assert "kind 'import'" in result.stderr
+
+
 def test_imported_runs_are_not_ranked_against_each_other(mmfuse, tmp_path):
     for number, rows in enumerate([[(0.9, 0.1)], [(0.8, 0.2)]]):
         folder = tmp_path / str(number)
@@ -85,11 +98,11 @@ def test_groups_text_and_times_find_their_place(mmfuse, tmp_path, store):
     source.write_text("\n".join(map(json.dumps, rows)) + "\n\n")
 
     result = mmfuse("runs", "import", "jsonl", str(source), "--json")
-    told = json.loads(result.stdout)
+    (told,) = json.loads(result.stdout)["runs"]
     steps, values, times = store.folder(told["run"]).metrics().points("val/loss")
 
     assert (told["metrics"], told["left_out"]) == (["val/loss"], {"val/note": 1, "ok": 1})
-    assert "1 cells of 'val/note'" in result.stderr
+    assert "1 values of 'val/note'" in result.stderr
     assert (list(steps), values[0], math.isnan(values[1]), list(times)) == ([5, 7], 0.5, True, [100.5, 101.5])
 
 
@@ -126,3 +139,59 @@ def test_a_file_that_cannot_be_read_makes_no_run_and_says_where(
     assert result.exit_code == code
     assert told in result.stderr
     assert store.ids() == []
+
+
+EVENTS = Path(__file__).parents[1] / "fixtures" / "tensorboard"
+
+
+def test_tensorboards_scalars_equal_their_source_run_by_run(mmfuse, store):
+    expected = json.loads((EVENTS / "told.json").read_text())
+
+    made = json.loads(mmfuse("runs", "import", "tb", str(EVENTS), "--json").stdout)["runs"]
+
+    assert {run["name"] for run in made} == set(expected)
+    for run in made:
+        assert run["left_out"] == {"words": 1, "many": 1}
+        table = store.folder(run["run"]).metrics()
+        assert set(table.names()) == set(expected[run["name"]])
+        for name, points in expected[run["name"]].items():
+            steps, values, times = table.points(name)
+            found = [[step, time, value] for step, time, value in zip(steps, times, values, strict=True)]
+            assert repr(found) == repr(points)
+
+
+def test_an_event_file_that_is_cut_off_anywhere_gives_what_is_whole(tmp_path):
+    source = next((EVENTS / "lr_0.1").glob("events.*"))
+    content, whole = source.read_bytes(), [repr(scalar) for scalar in read_scalars(source.parent)]
+    lengths = set()
+
+    for end in range(len(content)):
+        (tmp_path / source.name).write_bytes(content[:end])
+        found = [repr(scalar) for scalar in read_scalars(tmp_path)]
+        assert found == whole[: len(found)]
+        lengths.add(len(found))
+
+    assert lengths == set(range(len(whole) - 1))  # the last record holds two values
+
+
+@pytest.mark.parametrize(
+    ("content", "told", "code"),
+    [(None, "no event file with a scalar", 2), (b"\x05" + bytes(11) + b"\xff" * 5 + bytes(4), "no event file of", 1)],
+)
+def test_a_folder_without_events_makes_no_run(mmfuse, tmp_path, store, content, told, code):
+    if content is not None:
+        (tmp_path / "events.out.tfevents.1.x").write_bytes(content)
+
+    result = mmfuse("runs", "import", "tb", str(tmp_path))
+
+    assert (result.exit_code, told in result.stderr, store.ids()) == (code, True, [])
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_events_or_a_sentence(content):
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "events.out.tfevents.1.x").write_bytes(content)
+        try:
+            list(read_scalars(Path(folder)))
+        except DataInvalid as error:
+            assert "no event file" in error.message

@@ -109,6 +109,34 @@ def test_columns_and_order_may_be_settings_and_ends_of_curves(mmfuse, make_run, 
     assert [run["cols"] for run in asked["runs"]] == [{"last(val/f1)": 0.1}, {"last(val/f1)": 0.3}]
 
 
+def test_columns_are_kept_under_a_name(mmfuse, make_run, store):
+    run_id = make_run("finished", settings=["fit.epochs=7"])
+
+    mmfuse("runs", "ls", "--cols", "id,fit.epochs", "--keep", "paper")
+    mmfuse("runs", "ls", "--cols", "id", "--keep", "short")
+
+    assert mmfuse("runs", "ls", "--cols", "paper").stdout.splitlines()[1].split() == [run_id, "7"]
+    assert mmfuse("runs", "ls", "--cols", "short").stdout.splitlines() == ["run", run_id]
+
+
+@pytest.mark.parametrize(
+    "words", [["--keep", "paper"], ["--cols", "id", "--keep", "score"], ["--cols", "id", "--keep", "a b"]]
+)
+def test_what_cannot_be_kept_is_refused(mmfuse, make_run, store, words):
+    make_run("finished")
+
+    assert mmfuse("runs", "ls", *words).exit_code == 2
+    assert not (store.home / "columns.json").exists()
+
+
+def test_damaged_column_sets_are_a_sentence(mmfuse, make_run, store):
+    make_run("finished")
+    (store.home / "columns.json").write_text("{")
+
+    assert "columns.json cannot be read" in mmfuse("runs", "ls", "--cols", "paper").stderr
+    assert mmfuse("runs", "ls").exit_code == 0
+
+
 def test_sorting_by_a_setting_that_no_run_has_is_a_slip(mmfuse, make_run):
     make_run("finished")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -122,6 +124,15 @@ def test_joined_terms_obey_the_laws_of_logic(tree) -> None:
     assert parse_query(spelled(tree)).matches(RUN, now=NOW) is holds(tree)
 
 
+class OneFolder(NamedTuple):
+    """Every run's folder is this one."""
+
+    path: Path
+
+    def folder(self, run_id: str) -> RunFolder:
+        return RunFolder(self.path)
+
+
 @pytest.fixture
 def view(tmp_path) -> RunView:
     """A run with a curve and settings in its folder."""
@@ -133,7 +144,7 @@ def view(tmp_path) -> RunView:
     for step, (loss, accuracy) in enumerate([(0.9, 0.2), (0.3, 0.8), ("NaN", 0.7), (0.5, 0.6)]):
         rows.append({"s": step, "e": step, "t": 0.0, "n": None, "m": {"val/loss": loss, "val/accuracy": accuracy}})
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return RunView(RUN, now=NOW, folder=RunFolder(folder))
+    return RunView(RUN, now=NOW, folders=OneFolder(folder))
 
 
 @pytest.mark.parametrize(
@@ -180,14 +191,11 @@ def test_settings_compare_as_numbers_or_as_text(view: RunView, text: str, meant:
 
 
 def test_a_setting_that_no_run_has_names_the_nearest(view: RunView, tmp_path) -> None:
-    class Folders:
-        def folder(self, run_id: str) -> RunFolder:
-            return RunFolder(tmp_path / "run")
-
+    folders = OneFolder(tmp_path / "run")
     query = parse_query("fit.epohcs>3")
 
     with pytest.raises(UnknownName) as caught:
-        query.chosen([RUN], Folders())
+        query.chosen([RUN], folders)
     assert "did you mean 'fit.epochs'" in caught.value.hint
-    assert query.chosen([], Folders()) == []
-    assert parse_query("fit.epochs>3").chosen([RUN], Folders()) == [RUN]
+    assert query.chosen([], folders) == []
+    assert parse_query("fit.epochs>3").chosen([RUN], folders) == [RUN]

@@ -25,7 +25,7 @@ Source = Annotated[
     str,
     typer.Argument(
         help="A run, for what it found or trained, or RUN:TRIAL.",
-        autocompletion=complete.runs,
+        autocompletion=complete.architectures,
         metavar="RUN[:TRIAL]",
     ),
 ]

@@ -13,30 +13,39 @@ from mmfuse_cli.access import open_store
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import Home, Json, Runs
 from mmfuse_cli.render import out_json, out_painted, say, width
+from mmfuse_cli.runs.ls import views_of
 from mmfuse_cli.table import Column, draw
 from mmfuse_runs.comparison import differing, flattened
+from mmfuse_runs.fields import RunView, field_named
 from mmfuse_tui.wording import number
 
 if TYPE_CHECKING:
     from mmfuse_runs.folder import RunFolder
 
 
-@examples("mmfuse runs diff 7f3a 91bc", "mmfuse runs diff 7f3a latest --all")
+@examples(
+    "mmfuse runs diff 7f3a 91bc", "mmfuse runs diff 7f3a latest --all", "mmfuse runs diff 7f3a 91bc 0d1e --curves"
+)
 def diff(
     runs: Runs,
     everything: Annotated[bool, typer.Option("--all", help="Show what is equal, too.")] = False,
+    curves: Annotated[bool, typer.Option("--curves", help="Add where each metric's curve ended and was best.")] = False,
     json: Json = False,
     home: Home = None,
 ) -> None:
     """Show where the settings and results of runs differ.
 
-    Settings first, then how the last attempts were started (versions, git, device), then results.
+    Settings first, then how the last attempts were started (versions, git, device), then results; with --curves also
+    the last and the best value of every metric that was measured along the way.
     """
     store = open_store(home, read_only=True)
     ids = [store.find(run) for run in runs]
     if len(set(ids)) < 2:
         raise BadSpec(f"a difference needs two runs, got {len(set(ids))}", "mmfuse runs diff RUN RUN")
-    facts = [_facts(store.folder(run_id), dict(store.record(run_id).metrics)) for run_id in ids]
+    views = views_of(store, [store.record(run_id) for run_id in ids])
+    facts = [_facts(store.folder(view.record.id), view.record.metrics) for view in views]
+    if curves:
+        facts = [known | _reached(view) for known, view in zip(facts, views, strict=True)]
     rows = differing(facts, everything=everything)
     if json:
         out_json({"runs": ids, "differences": rows})
@@ -58,6 +67,13 @@ def _facts(folder: RunFolder, metrics: Mapping[str, float]) -> dict[str, Any]:
     result = (folder.exit() or {}).get("result") or {}
     told = {f"result.{key}": result[key] for key in ("fingerprint", "architecture_key", "parameters") if key in result}
     return {**flattened(folder.spec()), **flattened(started, "started."), **told, **metrics}
+
+
+def _reached(view: RunView) -> dict[str, Any]:
+    """Where every curve ended, and its best value."""
+    names = [] if view.curves is None else view.curves.names()
+    fields = [field_named(f"{function}({name})") for name in names for function in ("last", "best")]
+    return {field.name: field.read(view) for field in fields}
 
 
 def _shown(value: Any) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmfuse.errors import unknown_name
+from mmfuse.errors import BadSpec, unknown_name
 from mmfuse_cli import complete
 from mmfuse_cli.access import meet, open_store
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import Conditions, Home, Json
 from mmfuse_cli.render import STATE_COLOURS, out_json, out_painted, say, width
+from mmfuse_cli.runs.column_sets import expanded, save_set
 from mmfuse_cli.table import Column, draw
 from mmfuse_runs.fields import RunView, check_settings, field_named
 from mmfuse_tui.wording import age, count, number, span
@@ -67,6 +69,9 @@ def ls(
             autocompletion=complete.listed_fields,
         ),
     ] = None,
+    keep: Annotated[
+        str | None, typer.Option("--keep", help="Keep these --cols under a name, for --cols NAME.", metavar="NAME")
+    ] = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
@@ -77,8 +82,10 @@ def ls(
     """
     store = open_store(home)  # not read-only: a listing lets the index know which runs have ended
     views = ordered(views_of(store, meet(store, store.records(), conditions)), sort)[:limit]
-    asked = [] if cols is None else [name.strip() for name in cols.split(",")]
+    asked = [] if cols is None else [name.strip() for name in expanded(store.home, cols).split(",")]
     columns = chosen_columns(asked, views) if asked else COLUMNS
+    if keep is not None:
+        _keep(store, keep, asked)
     if json:
         out_json({"runs": [_answer(view, asked) for view in views]})
         return
@@ -88,9 +95,18 @@ def ls(
     out_painted(draw(columns, [Row(view) for view in views], width=None if asked else width()))
 
 
+def _keep(store: RunStore, name: str, columns: Sequence[str]) -> None:
+    if not columns:
+        raise BadSpec(f"there are no columns to keep as '{name}'", f"--cols id,score --keep {name}")
+    if name in {column.key for column in COLUMNS}:
+        raise BadSpec(f"'{name}' is a column already", "another name")
+    save_set(store.home, name, ",".join(columns))
+
+
 def views_of(store: RunStore, records: Sequence[RunRecord]) -> list[RunView]:
     """``records``, each with the folder that answers what it does not."""
-    return [RunView(record, folder=store.folder(record.id)) for record in records]
+    now = time.time()
+    return [RunView(record, now=now, folders=store) for record in records]
 
 
 def ordered(views: Sequence[RunView], sort: str) -> list[RunView]:

@@ -47,7 +47,7 @@ def note(
         str | None, typer.Argument(help="The note; it replaces the one there is.", metavar="[TEXT]")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Give the run this name.")] = None,
-    star: Annotated[bool | None, typer.Option("--star/--unstar", help="Protect it from mmfuse runs gc.")] = None,
+    star: Annotated[bool | None, typer.Option("--star/--unstar", help="Protect it from mmfuse runs rm and gc.")] = None,
     json: Json = False,
     home: Home = None,
 ) -> None:

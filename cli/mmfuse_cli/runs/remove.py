@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,17 +21,27 @@ if TYPE_CHECKING:
 
 
 @examples("mmfuse runs rm 7f3a", "mmfuse runs rm state:crashed,killed 'age>7d' --dry-run")
-def rm(runs: Selection, dry_run: DryRun = False, yes: Yes = False, json: Json = False, home: Home = None) -> None:
-    """Remove runs and all their files.
+def rm(
+    runs: Selection,
+    forever: Annotated[bool, typer.Option("--forever", help="Remove them with all their files, for good.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Move runs to the trash, or remove them for good.
 
-    Live runs are refused. There is no way back, so this asks first.
+    Live and starred runs are refused. From the trash they come back with mmfuse runs restore.
     """
     store = open_store(home)
     chosen = select(store, runs)
     live = [record.id for record in chosen if record.live]
     if live:
         raise RunBusy(f"run {live[0]} is still going on", f"mmfuse runs kill {live[0]}")
-    _remove(store, chosen, dry_run=dry_run, yes=yes, json=json)
+    starred = [record.id for record in chosen if record.starred]
+    if starred:
+        raise RunBusy(f"run {starred[0]} is starred", f"mmfuse runs note {starred[0]} --unstar")
+    _remove(store, chosen, forever=forever, dry_run=dry_run, yes=yes, json=json)
 
 
 @examples("mmfuse runs gc --older 30d --dry-run", "mmfuse runs gc --shorter 60s state:crashed,cancelled")
@@ -42,6 +53,9 @@ def gc(
     shorter: Annotated[
         str | None, typer.Option("--shorter", help="Only runs that worked less than this: 60s, 5m.", metavar="TIME")
     ] = None,
+    trash: Annotated[
+        bool, typer.Option("--trash", help="Empty the trash instead, with --older of what has lain there so long.")
+    ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     json: Json = False,
@@ -49,8 +63,12 @@ def gc(
 ) -> None:
     """Remove runs by age, length and state.
 
-    Live and starred runs always stay. At least one rule is needed.
+    Live and starred runs always stay. At least one rule is needed. The files are deleted; with --trash those of runs
+    that mmfuse runs rm removed.
     """
+    if trash:
+        _empty_trash(open_store(home), older, refused=bool(conditions or shorter), dry_run=dry_run, yes=yes, json=json)
+        return
     if not conditions and older is None and shorter is None:
         raise BadSpec("no rule says which runs may go", "mmfuse runs gc --older 30d --dry-run")
     store = open_store(home)
@@ -62,24 +80,53 @@ def gc(
     if not chosen and not json:
         say("nothing to remove")
         return
-    _remove(store, chosen, dry_run=dry_run, yes=yes, json=json)
+    _remove(store, chosen, forever=True, dry_run=dry_run, yes=yes, json=json)
 
 
-def _remove(store: RunStore, records: Sequence[RunRecord], *, dry_run: bool, yes: bool, json: bool) -> None:
+def _remove(
+    store: RunStore, records: Sequence[RunRecord], *, forever: bool, dry_run: bool, yes: bool, json: bool
+) -> None:
+    from mmfuse_runs.trash import throw_away
+
     size = sum(_bytes(store.folder(record.id).path) for record in records)
     for record in records if (dry_run or not yes) and not json else ():
         say(f"{record.id} ({record.state})")
-    what = f"{len(records)} run{'s' * (len(records) != 1)} ({size / 1e6:.1f} MB)"
+    what = _amount(len(records), size)
     if records and not dry_run:
-        confirm(f"Remove {what} for good?", yes=yes)
+        confirm(f"Remove {what} for good?" if forever else f"Move {what} to the trash?", yes=yes)
     for record in () if dry_run else records:
-        store.remove(record.id)
+        store.remove(record.id) if forever else throw_away(store, record.id)
         if not json:
             out(record.id)
     if json:
         out_json({"would_remove" if dry_run else "removed": [record.id for record in records], "bytes": size})
     elif dry_run:
         say(f"would remove {what}")
+    elif not forever:
+        say("undo with: mmfuse runs restore RUN; the files go with: mmfuse runs gc --trash")
+
+
+def _empty_trash(store: RunStore, older: str | None, *, refused: bool, dry_run: bool, yes: bool, json: bool) -> None:
+    from mmfuse_runs.query import parse_span
+    from mmfuse_runs.trash import empty, thrown
+
+    if refused:
+        raise BadSpec("the trash is emptied by age alone", "mmfuse runs gc --trash --older 7d")
+    seconds = parse_span(older) if older else 0.0
+    doomed = [each for each in thrown(store) if time.time() - each.at >= seconds]
+    size = sum(_bytes(each.path) for each in doomed)
+    what = _amount(len(doomed), size)
+    if doomed and not dry_run:
+        confirm(f"Delete {what} from the trash for good?", yes=yes)
+    gone = [each.id for each in doomed] if dry_run else empty(store, older=seconds) if doomed else []
+    if json:
+        out_json({"would_remove" if dry_run else "removed": gone, "bytes": size})
+    else:
+        say(f"would delete {what}" if dry_run else f"deleted {what}")
+
+
+def _amount(count: int, size: int) -> str:
+    return f"{count} run{'s' * (count != 1)} ({size / 1e6:.1f} MB)"
 
 
 def _bytes(folder: Path) -> int:
