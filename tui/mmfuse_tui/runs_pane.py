@@ -108,7 +108,7 @@ class RunsPane(Container):
     def fill(self) -> None:
         """Filter, sort and group what the store holds now."""
         now, all_runs, listing = self._clock(), self._feed.store.runs, self._listing
-        shown = [run for run in all_runs if self._filter.matches(run, now=now)] if self._filter.terms else all_runs
+        shown = [run for run in all_runs if self._filter.matches(run, now=now)] if self._filter.text else all_runs
         ordered, heads = grouped(listing.order.apply(shown, reverse=listing.reversed), listing.group)
         self._heads.clear()
         self._heads.update(heads)
