@@ -42,7 +42,11 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done
 
 Notify = Annotated[
     str | None,
-    typer.Option("--notify", help="A shell command to call when the run has ended [MMFUSE_NOTIFY].", metavar="COMMAND"),
+    typer.Option(
+        "--notify",
+        help="A shell command to call, or an address to post to, when the run has ended [MMFUSE_NOTIFY].",
+        metavar="COMMAND|URL",
+    ),
 ]
 
 Dataset = Annotated[

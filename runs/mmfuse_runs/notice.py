@@ -1,4 +1,4 @@
-"""Telling somebody that a run has ended: a shell command of theirs, started by the supervisor as its last act.
+"""Telling somebody that a run has ended: a command of theirs, started by the supervisor as its last act.
 
 The command is in the environment of whoever starts the run, so that it can be set once for all (``export
 MMFUSE_NOTIFY=...``) and goes with every later attempt that is started from there. Standard library only.
@@ -7,6 +7,7 @@ MMFUSE_NOTIFY=...``) and goes with every later attempt that is started from ther
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,11 +19,17 @@ VARIABLE = "MMFUSE_NOTIFY"
 LAST_LINES = 20
 _LAST_BYTES = 8192
 """Of a log: well below what a pipe holds, so that nobody has to read it for us to go on."""
+_POST = """
+import sys, urllib.request
+body, kind = sys.stdin.buffer.read(), {"Content-Type": "text/plain; charset=utf-8"}
+urllib.request.urlopen(urllib.request.Request(sys.argv[1], data=body, headers=kind), timeout=30)
+"""
+"""A program of its own, so that the supervisor need not load an HTTP client."""
 _GOOD_ENDS = ("finished", "stopped", "cancelled")
 
 
 def notify(run: Path, record: Mapping[str, Any], *, last_word: Mapping[str, Any] | None = None) -> None:
-    """Start the user's command, if there is one; its output goes where the supervisor's goes, into the log.
+    """Start the user's command, if there is one, or post to their address; its output goes into the run's log.
 
     It finds ``MMFUSE_RUN``, ``MMFUSE_STATE``, ``MMFUSE_REASON``, ``MMFUSE_SCORE``, ``MMFUSE_METRIC`` and ``MMFUSE_LOG``
     in its environment, and a message on its standard input: one sentence, and for a run that failed the last lines of
@@ -38,13 +45,21 @@ def notify(run: Path, record: Mapping[str, Any], *, last_word: Mapping[str, Any]
         os.close(write)
         write = -1
         actions = [(os.POSIX_SPAWN_DUP2, read, 0)]
-        os.posix_spawn("/bin/sh", ["/bin/sh", "-c", command], os.environ | facts, file_actions=actions)
+        words = _words(command)
+        os.posix_spawn(words[0], words, os.environ | facts, file_actions=actions)
     except OSError as error:
         say(f"nobody was notified: {error}")
     finally:
         for descriptor in (read, write):
             if descriptor >= 0:
                 os.close(descriptor)
+
+
+def _words(command: str) -> list[str]:
+    """What is started: a shell with the command, or for an address the process that posts to it."""
+    if command.startswith(("http://", "https://")):
+        return [sys.executable, "-I", "-c", _POST, command]
+    return ["/bin/sh", "-c", command]
 
 
 def message(run: Path, record: Mapping[str, Any], facts: Mapping[str, str]) -> str:

@@ -80,6 +80,14 @@ def test_an_imported_run_cannot_be_done_again(mmfuse, tmp_path):
         assert "kind 'import'" in result.stderr
 
 
+def test_an_imported_run_is_not_taken_for_one_that_worked_too_little(mmfuse, tmp_path, store):
+    run_id = mmfuse("runs", "import", "csv", str(written(tmp_path, "csv", [(0.9, 0.1)]))).stdout.strip()
+
+    mmfuse("runs", "gc", "--shorter", "60s", "--yes")
+
+    assert store.ids() == [run_id]
+
+
 def test_imported_runs_are_not_ranked_against_each_other(mmfuse, tmp_path):
     for number, rows in enumerate([[(0.9, 0.1)], [(0.8, 0.2)]]):
         folder = tmp_path / str(number)

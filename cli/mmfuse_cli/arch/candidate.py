@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmfuse.errors import MmfuseError
-from mmfuse.spec import task_of
 from mmfuse_cli import complete
 
 if TYPE_CHECKING:
@@ -58,6 +57,8 @@ class Candidate:
     @cached_property
     def task(self) -> Task | None:
         """What it is for; None for a dataset that is not here."""
+        from mmfuse.spec import task_of  # here, because it loads pydantic, and Tab waits for this module
+
         with suppress(MmfuseError):
             spec = self.folder.spec()
             return task_of(str(spec.get("dataset", "")), spec.get("data"))

@@ -9,7 +9,6 @@ import typer
 from mmfuse.errors import BadSpec
 from mmfuse_cli.access import open_store
 from mmfuse_cli.arch.candidate import Candidate, Source, candidate_at
-from mmfuse_cli.arrays import arrays_of
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import Home, Json
 from mmfuse_cli.plots import ROLE_COLOURS
@@ -44,6 +43,8 @@ def show(
     candidate = candidate_at(open_store(home, read_only=True), source)
     architecture = candidate.architecture
     if json:
+        from mmfuse_cli.arrays import arrays_of
+
         arrays = arrays_of(architecture.to_json())
         out_json(candidate.to_json() | {"arrays": arrays, "graph": graph_of(architecture).to_json()})
         return

@@ -73,8 +73,8 @@ def gc(
         raise BadSpec("no rule says which runs may go", "mmfuse runs gc --older 30d --dry-run")
     store = open_store(home)
     rules = [f"age>={older}"] if older else []
-    # Turned around, so that runs which never began to work count as short.
-    rules += [f"-seconds>={shorter}"] if shorter else []
+    # Turned around, so that runs which never began to work count as short; what was imported never worked here.
+    rules += [f"-seconds>={shorter}", "-kind:import"] if shorter else []
     removable = [record for record in store.records() if not record.live and not record.starred]
     chosen = meet(store, meet(store, removable, conditions), rules)
     if not chosen and not json:

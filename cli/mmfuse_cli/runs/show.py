@@ -12,7 +12,6 @@ import typer
 from mmfuse.errors import MmfuseError
 from mmfuse.report import TrialRecord
 from mmfuse_cli.access import open_store
-from mmfuse_cli.arrays import arrays_of
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.outcome import RESULT_COLUMNS, result_rows
 from mmfuse_cli.parameters import Home, Json, Picture, Plots, Run
@@ -189,6 +188,8 @@ def reproducing_command(folder: RunFolder) -> str:
 
 
 def _answer(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
+    from mmfuse_cli.arrays import arrays_of  # here, because it loads pydantic, and Tab waits for this module
+
     result = ((_tolerant(folder.exit)) or {}).get("result") or {}
     return {
         "run": record.to_json(),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
 import pytest
 
 from mmfuse_runs.notice import LAST_LINES, VARIABLE, message
@@ -22,6 +25,28 @@ def test_the_command_learns_how_the_run_ended(house, tmp_path, monkeypatch, scen
     assert first == f"{run} {state} {house.path(run) / 'log.1.txt'}"
     assert sentence.startswith(f"run {run} finished, val/accuracy 0.5" if good else f"run {run} crashed: no such patch")
     assert (rest == []) is good
+
+
+def test_an_address_is_sent_the_message(house, monkeypatch):
+    received = []
+
+    class Taker(BaseHTTPRequestHandler):
+        def do_POST(self):
+            received.append((self.path, self.rfile.read(int(self.headers["Content-Length"])).decode()))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Taker) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv(VARIABLE, f"http://127.0.0.1:{server.server_port}/my-runs")
+        run = house.start("finish", until=State.FINISHED)
+        house.eventually(lambda: bool(received))
+        server.shutdown()
+
+    assert received == [("/my-runs", f"run {run} finished, val/accuracy 0.5\n")]
 
 
 def test_a_command_that_fails_changes_nothing_of_the_run(house, monkeypatch):
