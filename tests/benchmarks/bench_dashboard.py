@@ -55,23 +55,24 @@ class Sizes:
 TINY = Sizes(20, 20, 60, 200, 5_000, live=2, keys=2, lags=1, rounds=1, rest=0.2)
 
 
-def measure(*, quick: bool = False) -> list[Ratio]:
-    """Ours beside the goals, then beside each peer that is there."""
+def measure(*, quick: bool = False) -> Iterator[Ratio]:
+    """Ours beside the goals and beside each peer that is there, as soon as each is known: all take ten minutes."""
+    sizes = TINY if quick else Sizes()
+    yield _redraw(sizes)
     if shutil.which("tmux") is None:
         print("bench_dashboard: tmux is not installed, so only the redrawing was measured", file=sys.stderr)
-        return [_redraw(Sizes() if not quick else TINY)]
-    sizes = TINY if quick else Sizes()
+        return
     peers = [] if quick else installed_peers()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        yield from _long_run(folder / "long", sizes, peers)
         few = many = folder / "few"
-        found = [*_first_paint(few, sizes.runs, 0.50, sizes, peers), *_live(few, sizes, peers)]
+        yield from _first_paint(few, sizes.runs, 0.50, sizes, peers)
+        yield from _live(few, sizes, peers)
         if sizes.many_runs > sizes.runs:
             many = folder / "many"
-            found += _first_paint(many, sizes.many_runs, 0.70, sizes, [])
-        found += _keys(many, folder, sizes, peers)
-        found += _long_run(folder / "long", sizes, peers)
-    return [*found, _redraw(sizes)]
+            yield from _first_paint(many, sizes.many_runs, 0.70, sizes, [])
+        yield from _keys(many, folder, sizes, peers)
 
 
 def dashboard(home: Path) -> list[str]:
@@ -244,7 +245,7 @@ def _start(command: list[str], fits: Callable[[str], object], *, timeout: float 
         try:
             seen = terminal.wait(fits, timeout=timeout)
         except NeverSeen:
-            seen, remark = time.perf_counter(), f" (gave up after {timeout:.0f} s)"
+            seen, remark, rest = time.perf_counter(), f" (gave up after {timeout:.0f} s)", 0.0
         cpu, memory = terminal.cpu_seconds(), terminal.resident_bytes()
         time.sleep(rest)
         load = terminal.load(rest) if rest else 0.0
