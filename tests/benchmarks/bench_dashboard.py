@@ -29,7 +29,9 @@ from peers import Peer, installed_peers
 from sidebyside import Ratio
 from terminal import NeverSeen, Terminal
 
+from mmfuse_runs.folder import RunFolder
 from mmfuse_runs.reporter import RunReporter
+from mmfuse_runs.seal import seal
 
 SHOWN = re.compile("[\u2801-\u28ff]{3}")
 """A piece of a curve."""
@@ -193,19 +195,31 @@ def _press_keys(terminal: Terminal, keys: int, cursor: str) -> list[tuple[float,
 
 
 def _long_run(home: Path, sizes: Sizes, peers: list[Peer]) -> Iterator[Ratio]:
-    """One run with a long journal: from exec to its curves, complete."""
-    fill_home(home, 1, steps=sizes.long_steps)
-    begun = [_start(dashboard(home), SHOWN.search) for _ in range(sizes.rounds)]
-    wall, cpu = min(start.wall for start in begun), min(start.cpu for start in begun)
+    """One run with a long journal: from exec to its curves, complete.
+
+    The supervisor seals long journals when their run has ended, so that is how an ended run is found; the journal alone
+    is what a run has that goes on.
+    """
+    (run_id,) = fill_home(home, 1, steps=sizes.long_steps)
     name = f"a run of {sizes.long_steps:,} steps x 4 opened"
-    yield Ratio(f"{name} / 0.7 s", wall, 0.7, goal=1)
-    yield Ratio(f"{name}, CPU / 0.7 s", cpu, 0.7, goal=1)
+    going_on = _open_often(home, sizes)
+    seal(RunFolder(home / "runs" / run_id))
+    ours = _open_often(home, sizes)
+    for what, start in ((name, ours), (f"{name} from its journal", going_on)):
+        yield Ratio(f"{what} / 0.7 s", start.wall, 0.7, goal=1)
+        yield Ratio(f"{what}, CPU / 0.7 s", start.cpu, 0.7, goal=1)
     for peer in peers:
         logs = home.parent / f"{peer.name}-long"
         peer.write(logs, 1, list(course(sizes.long_steps)))
         theirs = _start(peer.command(logs), peer.is_complete(sizes.long_steps), timeout=60)
-        yield Ratio(f"{name} / {peer.name}{theirs.remark}", wall, theirs.wall, goal=1)
-        yield Ratio(f"{name}, CPU / {peer.name}{theirs.remark}", cpu, theirs.cpu, goal=1)
+        yield Ratio(f"{name} / {peer.name}{theirs.remark}", ours.wall, theirs.wall, goal=1)
+        yield Ratio(f"{name}, CPU / {peer.name}{theirs.remark}", ours.cpu, theirs.cpu, goal=1)
+
+
+def _open_often(home: Path, sizes: Sizes) -> Start:
+    """The quickest and the cheapest of several starts to the first curves."""
+    begun = [_start(dashboard(home), SHOWN.search) for _ in range(sizes.rounds)]
+    return Start(min(start.wall for start in begun), min(start.cpu for start in begun), begun[0].memory)
 
 
 def _redraw(sizes: Sizes) -> Ratio:
