@@ -141,7 +141,7 @@ def _lag_of(peer: Peer, folder: Path, sizes: Sizes) -> float:
         time.sleep(5.0)
         terminal.start(peer.command(logs))
         terminal.wait(SHOWN.search)
-        lags = _lags(report, terminal, sizes.lags // 2)
+        lags = _lags(report, terminal, sizes.lags // 4)
         told.close()
     return p95(lags)
 
