@@ -29,7 +29,9 @@ from peers import Peer, installed_peers
 from sidebyside import Ratio
 from terminal import NeverSeen, Terminal
 
+from mmfuse_runs.folder import RunFolder
 from mmfuse_runs.reporter import RunReporter
+from mmfuse_runs.seal import seal
 
 SHOWN = re.compile("[\u2801-\u28ff]{3}")
 """A piece of a curve."""
@@ -55,23 +57,24 @@ class Sizes:
 TINY = Sizes(20, 20, 60, 200, 5_000, live=2, keys=2, lags=1, rounds=1, rest=0.2)
 
 
-def measure(*, quick: bool = False) -> list[Ratio]:
-    """Ours beside the goals, then beside each peer that is there."""
+def measure(*, quick: bool = False) -> Iterator[Ratio]:
+    """Ours beside the goals and beside each peer that is there, as soon as each is known: all take ten minutes."""
+    sizes = TINY if quick else Sizes()
+    yield _redraw(sizes)
     if shutil.which("tmux") is None:
         print("bench_dashboard: tmux is not installed, so only the redrawing was measured", file=sys.stderr)
-        return [_redraw(Sizes() if not quick else TINY)]
-    sizes = TINY if quick else Sizes()
+        return
     peers = [] if quick else installed_peers()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        yield from _long_run(folder / "long", sizes, peers)
         few = many = folder / "few"
-        found = [*_first_paint(few, sizes.runs, 0.50, sizes, peers), *_live(few, sizes, peers)]
+        yield from _first_paint(few, sizes.runs, 0.50, sizes, peers)
+        yield from _live(few, sizes, peers)
         if sizes.many_runs > sizes.runs:
             many = folder / "many"
-            found += _first_paint(many, sizes.many_runs, 0.70, sizes, [])
-        found += _keys(many, folder, sizes, peers)
-        found += _long_run(folder / "long", sizes, peers)
-    return [*found, _redraw(sizes)]
+            yield from _first_paint(many, sizes.many_runs, 0.70, sizes, [])
+        yield from _keys(many, folder, sizes, peers)
 
 
 def dashboard(home: Path) -> list[str]:
@@ -138,7 +141,7 @@ def _lag_of(peer: Peer, folder: Path, sizes: Sizes) -> float:
         time.sleep(5.0)
         terminal.start(peer.command(logs))
         terminal.wait(SHOWN.search)
-        lags = _lags(report, terminal, sizes.lags // 2)
+        lags = _lags(report, terminal, sizes.lags // 4)
         told.close()
     return p95(lags)
 
@@ -174,7 +177,11 @@ def _keys(home: Path, folder: Path, sizes: Sizes, peers: list[Peer]) -> Iterator
             terminal.start(peer.command(folder / f"{peer.name}-{sizes.runs}"))
             terminal.wait(SHOWN.search)
             time.sleep(sizes.rest)
-            theirs = min(p95([wall for wall, _ in _press_keys(terminal, sizes.keys, peer.cursor)]) for _ in range(2))
+            try:
+                theirs = p95([wall for wall, _ in _press_keys(terminal, sizes.keys, peer.cursor)])
+            except NeverSeen:
+                print(f"{peer.name} did not move its cursor within a minute of a key", file=sys.stderr)
+                continue
         yield Ratio(f"{name}, p95 / {peer.name}, {sizes.runs:,} runs", ours, theirs, goal=1)
 
 
@@ -192,19 +199,31 @@ def _press_keys(terminal: Terminal, keys: int, cursor: str) -> list[tuple[float,
 
 
 def _long_run(home: Path, sizes: Sizes, peers: list[Peer]) -> Iterator[Ratio]:
-    """One run with a long journal: from exec to its curves, complete."""
-    fill_home(home, 1, steps=sizes.long_steps)
-    begun = [_start(dashboard(home), SHOWN.search) for _ in range(sizes.rounds)]
-    wall, cpu = min(start.wall for start in begun), min(start.cpu for start in begun)
+    """One run with a long journal: from exec to its curves, complete.
+
+    The supervisor seals long journals when their run has ended, so that is how an ended run is found; the journal alone
+    is what a run has that goes on.
+    """
+    (run_id,) = fill_home(home, 1, steps=sizes.long_steps)
     name = f"a run of {sizes.long_steps:,} steps x 4 opened"
-    yield Ratio(f"{name} / 0.7 s", wall, 0.7, goal=1)
-    yield Ratio(f"{name}, CPU / 0.7 s", cpu, 0.7, goal=1)
+    going_on = _open_often(home, sizes)
+    seal(RunFolder(home / "runs" / run_id))
+    ours = _open_often(home, sizes)
+    for what, start in ((name, ours), (f"{name} from its journal", going_on)):
+        yield Ratio(f"{what} / 0.7 s", start.wall, 0.7, goal=1)
+        yield Ratio(f"{what}, CPU / 0.7 s", start.cpu, 0.7, goal=1)
     for peer in peers:
         logs = home.parent / f"{peer.name}-long"
         peer.write(logs, 1, list(course(sizes.long_steps)))
         theirs = _start(peer.command(logs), peer.is_complete(sizes.long_steps), timeout=60)
-        yield Ratio(f"{name} / {peer.name}{theirs.remark}", wall, theirs.wall, goal=1)
-        yield Ratio(f"{name}, CPU / {peer.name}{theirs.remark}", cpu, theirs.cpu, goal=1)
+        yield Ratio(f"{name} / {peer.name}{theirs.remark}", ours.wall, theirs.wall, goal=1)
+        yield Ratio(f"{name}, CPU / {peer.name}{theirs.remark}", ours.cpu, theirs.cpu, goal=1)
+
+
+def _open_often(home: Path, sizes: Sizes) -> Start:
+    """The quickest and the cheapest of several starts to the first curves."""
+    begun = [_start(dashboard(home), SHOWN.search) for _ in range(sizes.rounds)]
+    return Start(min(start.wall for start in begun), min(start.cpu for start in begun), begun[0].memory)
 
 
 def _redraw(sizes: Sizes) -> Ratio:
@@ -244,7 +263,7 @@ def _start(command: list[str], fits: Callable[[str], object], *, timeout: float 
         try:
             seen = terminal.wait(fits, timeout=timeout)
         except NeverSeen:
-            seen, remark = time.perf_counter(), f" (gave up after {timeout:.0f} s)"
+            seen, remark, rest = time.perf_counter(), f" (gave up after {timeout:.0f} s)", 0.0
         cpu, memory = terminal.cpu_seconds(), terminal.resident_bytes()
         time.sleep(rest)
         load = terminal.load(rest) if rest else 0.0

@@ -56,6 +56,7 @@ class Terminal:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._answers.get(timeout=10)  # to the attaching itself
+        self._ask("set-option -s exit-unattached on")  # should this process be killed, nothing stays behind
         self.began = 0.0
         """When the program was started, as `time.perf_counter` tells it."""
         self._process: psutil.Process | None = None

@@ -15,7 +15,7 @@ BENCHMARKS = sorted(path.stem for path in Path(__file__).parent.glob("bench_*.py
 def test_it_measures_both_sides(name: str) -> None:
     threads = torch.get_num_threads()
     try:
-        ratios = importlib.import_module(name).measure(quick=True)
+        ratios = list(importlib.import_module(name).measure(quick=True))
     finally:
         torch.set_num_threads(threads)
 

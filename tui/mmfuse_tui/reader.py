@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 """Pause between two looks at the watched run: less than half of the half second a number may take to the screen."""
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 LIVE_SECONDS, IDLE_SECONDS = 0.4, 1.0
 """Pause between two listings while runs are live, whose progress is written twice a second, and while none is; a new
 run appears within it."""
@@ -180,6 +182,8 @@ class Reader:
         """One look: the listing when it is due, the watched run, and sparklines."""
         if time.monotonic() >= self._list_at:
             self._list()
+        if "numpy" not in sys.modules:  # after the first listing: the table is drawn meanwhile
+            load_numpy()
         self._look_at_run()
         comparison = self._comparison
         if comparison is not None:
@@ -280,6 +284,19 @@ class Reader:
     def _folder(self, run_id: str) -> RunFolder:
         """The folder of a run, there or not: one that vanished is shown as a problem, it raises nothing."""
         return RunFolder(self._store.home / "runs" / run_id)
+
+
+def load_numpy() -> None:
+    """Load NumPy without a thread per core: what draws curves multiplies no matrices, and the threads cost half as much
+    again as all the rest of it. What runs are started with later is left as it was."""
+    kept = os.environ.get(BLAS_THREADS)
+    os.environ[BLAS_THREADS] = "1"
+    import numpy  # noqa: F401
+
+    if kept is None:
+        del os.environ[BLAS_THREADS]
+    else:
+        os.environ[BLAS_THREADS] = kept
 
 
 def _steady(run: RunRecord) -> RunRecord:
