@@ -57,7 +57,11 @@ class Page:
     async def press(self, keys: str) -> None:
         """Type."""
         self.seen = ""
-        await self._socket.send_json(["stdin", keys])
+        await self.tell("stdin", keys)
+
+    async def tell(self, *words: str) -> None:
+        """Send a message as textual-serve's script spells them."""
+        await self._socket.send_json(words)
 
     async def closed(self) -> None:
         """Until the server has closed the socket."""
@@ -91,6 +95,8 @@ async def test_a_page_shows_the_runs_takes_keys_and_ctrl_c_ends_everything(home,
         page = await open_page(browser, link)
         await page.wait_for("small search")
         await page.wait_for("first try")
+        await page.tell("focus")  # as when the user clicks into the page; keys are listed only then
+        await page.wait_for("Quit")
         await page.press("?")
         await page.wait_for("Ask the run to stop at a safe point")
 
