@@ -125,6 +125,18 @@ async def test_leaving_in_one_page_ends_that_page_and_no_other(home, session):
     assert not list(home.path.glob("store.json*"))
 
 
+async def test_a_server_that_is_killed_leaves_no_dashboard_behind(home, session):
+    async with served(home) as (link, process), session() as browser:
+        page = await open_page(browser, link)
+        await page.wait_for("mmfuse search mixmas")
+        assert len(_dashboards_of(home.path)) == 1
+
+        process.kill()
+        async with asyncio.timeout(PATIENCE):
+            while _dashboards_of(home.path):
+                await asyncio.sleep(0.05)
+
+
 async def test_without_the_key_or_from_another_page_nothing_is_answered(home, session):
     async with served(home) as (link, _):
         origin = link.partition("/?")[0]
