@@ -213,6 +213,15 @@ def test_a_board_shows_every_block_once_and_keeps_to_its_width(heights, width):
     assert [plain(lines).count(f"block {nth}") for nth in range(len(heights))] == [1] * len(heights)
 
 
+def test_a_board_has_as_few_columns_as_show_everything():
+    blocks = tuple(Block(f"block {nth}", lambda wide: [(("x" * wide, ""),)] * 9) for nth in range(4))
+
+    heights = {height: len(in_columns(blocks, 246, height=height)) for height in (60, 42, 30, 10, 0)}
+
+    assert heights == {60: 21, 42: 21, 30: 21, 10: 10, 0: 10}  # two columns, and four where two do not fit
+    assert [len(in_columns(blocks, 118, height=height)) for height in (43, 42)] == [43, 43]
+
+
 def add_search(home):
     run = home.add("running", subject="mfas", name="guided", age=50)
     story = mfas_run()

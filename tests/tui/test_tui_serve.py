@@ -57,7 +57,11 @@ class Page:
     async def press(self, keys: str) -> None:
         """Type."""
         self.seen = ""
-        await self._socket.send_json(["stdin", keys])
+        await self.tell("stdin", keys)
+
+    async def tell(self, *words: str) -> None:
+        """Send a message as textual-serve's script spells them."""
+        await self._socket.send_json(words)
 
     async def closed(self) -> None:
         """Until the server has closed the socket."""
@@ -91,6 +95,8 @@ async def test_a_page_shows_the_runs_takes_keys_and_ctrl_c_ends_everything(home,
         page = await open_page(browser, link)
         await page.wait_for("small search")
         await page.wait_for("first try")
+        await page.tell("focus")  # as when the user clicks into the page; keys are listed only then
+        await page.wait_for("Quit")
         await page.press("?")
         await page.wait_for("Ask the run to stop at a safe point")
 
@@ -117,6 +123,18 @@ async def test_leaving_in_one_page_ends_that_page_and_no_other(home, session):
         await other.wait_for("Ask the run to stop at a safe point")
 
     assert not list(home.path.glob("store.json*"))
+
+
+async def test_a_server_that_is_killed_leaves_no_dashboard_behind(home, session):
+    async with served(home) as (link, process), session() as browser:
+        page = await open_page(browser, link)
+        await page.wait_for("mmfuse search mixmas")
+        assert len(_dashboards_of(home.path)) == 1
+
+        process.kill()
+        async with asyncio.timeout(PATIENCE):
+            while _dashboards_of(home.path):
+                await asyncio.sleep(0.05)
 
 
 async def test_without_the_key_or_from_another_page_nothing_is_answered(home, session):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -48,6 +49,8 @@ COLLECT_AFTER = (10_000, 10, 1_000)
 stay, and walking through them holds up a key for longer than everything else."""
 MEMORY_SECONDS = 0.5
 """Pause after a change of the view before it is written down."""
+SERVER_SECONDS = 1.0
+"""How often a dashboard in a browser looks whether its server is still there."""
 
 
 PALETTE = ("run", "runs", "view", "app", "mark", "compare", "launch", "machine", "charts")
@@ -110,6 +113,8 @@ class Dashboard(App[None]):
         """Start reading once there is something to draw on."""
         self.feed.start()
         self.theme_changed_signal.subscribe(self, lambda theme: self._remember_soon(self._memory))
+        if self.is_web:
+            self.set_interval(SERVER_SECONDS, partial(self._leave_without, os.getppid()))
 
     def on_unmount(self) -> None:
         """The reader ends with the screen; runs do not notice."""
@@ -166,6 +171,11 @@ class Dashboard(App[None]):
     def on_chart_grid_exported(self, event: ChartGrid.Exported) -> None:
         """Save the charts as CSV."""
         save(self, as_csv(event.charts), "csv", now=self._clock())
+
+    def _leave_without(self, server: int) -> None:
+        """A page's dashboard whose server was killed has nobody to tell it to end."""
+        if os.getppid() != server:
+            self.exit()
 
     def _remember_soon(self, memory: ViewMemory) -> None:
         """Write down how the dashboard looks once the user has let go of it."""

@@ -20,6 +20,8 @@ from mmfuse_tui.table import CELL_STYLES
 
 COLUMN_WIDTH = 58
 """Cells a column of drawings has at least where there is more than one."""
+WIDEST_COLUMN = 120
+"""Cells a column has at most: wider drawings are no better, and their text runs too far from left to right."""
 _GAP = 3
 
 
@@ -49,7 +51,7 @@ class BoardView(ScrollView, Painted, can_focus=True):
         self._blocks: tuple[Block, ...] = ()
         self._empty = empty
         self._lines: list[Line] | None = None
-        self._drawn_width = -1
+        self._drawn_width = self._drawn_height = -1
 
     def set_blocks(self, blocks: tuple[Block, ...]) -> None:
         """Show these blocks from now on."""
@@ -59,7 +61,9 @@ class BoardView(ScrollView, Painted, can_focus=True):
             self._arrange()
 
     def on_resize(self) -> None:
-        """Another width, another drawing."""
+        """Another size, another drawing."""
+        if self.size.height != self._drawn_height:
+            self._lines = None
         self._arrange()
 
     def on_show(self) -> None:
@@ -79,15 +83,29 @@ class BoardView(ScrollView, Painted, can_focus=True):
         width = self.scrollable_content_region.width
         if width <= 0 or (self._lines is not None and width == self._drawn_width):
             return
-        self._drawn_width = width
-        self._lines = in_columns(self._blocks, width) if self._blocks else [(), (("  " + self._empty, "cell--dim"),)]
+        self._drawn_width, self._drawn_height = width, self.size.height
+        empty: list[Line] = [(), (("  " + self._empty, "cell--dim"),)]
+        self._lines = in_columns(self._blocks, width, height=self.size.height) if self._blocks else empty
         self.virtual_size = Size(0, len(self._lines))
         self.refresh()
 
 
-def in_columns(blocks: tuple[Block, ...], width: int) -> list[Line]:
-    """The blocks drawn side by side where there is room, in reading order."""
-    count = max(1, min(len(blocks), (width + _GAP) // (COLUMN_WIDTH + _GAP)))
+def in_columns(blocks: tuple[Block, ...], width: int, *, height: int = 0) -> list[Line]:
+    """The blocks drawn side by side where there is room, in reading order.
+
+    In as few columns as show everything in ``height`` lines, so that drawings are as large as the page allows; where
+    none does, in as many as there is room for.
+    """
+    most = max(1, min(len(blocks), (width + _GAP) // (COLUMN_WIDTH + _GAP)))
+    for count in range(min(most, -(-width // WIDEST_COLUMN)), most):
+        lines = _in_so_many(blocks, width, count)
+        if len(lines) <= height:
+            return lines
+    return _in_so_many(blocks, width, most)
+
+
+def _in_so_many(blocks: tuple[Block, ...], width: int, count: int) -> list[Line]:
+    """Each block below the column that is shortest so far."""
     wide = (width - _GAP * (count - 1)) // count
     columns: list[list[Line]] = [[] for _ in range(count)]
     for block in blocks:

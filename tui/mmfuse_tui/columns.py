@@ -42,7 +42,7 @@ def choose_columns(columns: Sequence[Column[Item]], room: int, *, gap: int) -> t
     """The columns that fit into ``room`` cells, in order, each with its width.
 
     Columns join in the order of their rank until the next one does not fit; those beyond `ESSENTIAL` only once the
-    others have the width they wish for. What is left is shared among those that may grow.
+    others have the width they wish for. What is left goes to the wishes first, then to those that may grow.
     """
     chosen: list[Column[Item]] = []
     used = -gap
@@ -52,19 +52,23 @@ def choose_columns(columns: Sequence[Column[Item]], room: int, *, gap: int) -> t
             break
         chosen.append(column)
         used += gap + column.width
-    widths = _grow({column.name: (column.width, column.most) for column in chosen}, room - used)
+    widths = {column.name: column.width for column in chosen}
+    widths = _grow(widths, {column.name: column.wish for column in chosen}, room - used)
+    left = room - used - sum(widths[column.name] - column.width for column in chosen)
+    widths = _grow(widths, {column.name: column.most for column in chosen}, left)
     return tuple((column, widths[column.name]) for column in columns if column in chosen)
 
 
-def _grow(limits: dict[str, tuple[int, int]], spare: int) -> dict[str, int]:
-    widths = {name: width for name, (width, _) in limits.items()}
+def _grow(widths: dict[str, int], most: dict[str, int], spare: int) -> dict[str, int]:
+    """Widths after ``spare`` cells were shared evenly among the columns below what they may have at most."""
+    widths = dict(widths)
     while spare > 0:
-        growing = [name for name, (_, most) in limits.items() if widths[name] < most]
+        growing = [name for name in widths if widths[name] < most[name]]
         if not growing:
             break
         share = max(1, spare // len(growing))
         for name in growing:
-            step = min(share, limits[name][1] - widths[name], spare)
+            step = min(share, most[name] - widths[name], spare)
             widths[name] += step
             spare -= step
     return widths

@@ -58,7 +58,7 @@ def question_lines(run: RunSnapshot, width: int) -> list[Line]:
     guided = width >= 52 and any(row.temperature is not None for row in rows)
     name_width = min(max(cell_len(clean(row.name)) for row in rows), max(8, width // 3))
     head = fit("question", name_width) + "  trials  best   "
-    head += "  T     from   ρ  " if guided else ""
+    head += f" {'T':>5} {'from':>5} {'ρ':>6} " if guided else ""
     lines: list[Line] = [((head + " leader", "plot--label"),)]
     return lines + [_question_line(row, name_width, guided) for row in rows]
 

@@ -88,6 +88,6 @@ def danger_of(host: str, port: int, *, read_only: bool) -> str:
 
 
 def dashboard_command(home: Path, *, read_only: bool) -> str:
-    """The shell command of one page's dashboard."""
+    """The shell command of one page's dashboard; ``exec``, so that it is a child of the server and no shell stays."""
     words = [sys.executable, "-m", "mmfuse_tui", str(home), *(["--read-only"] if read_only else [])]
-    return shlex.join(words)
+    return f"exec {shlex.join(words)}"

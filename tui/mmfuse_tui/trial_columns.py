@@ -42,7 +42,15 @@ def trial_columns() -> tuple[Column[RankedTrial], ...]:
     return (
         Column("rank", "Rank", _rank, 4, 1, right=True),
         Column("number", "#", lambda row, _: [(str(row.trial.number), "cell--dim")], 4, 5, right=True),
-        Column("stage", "Question", lambda row, _: [(clean(row.trial.architecture.stage) or "-", "")], 12, 3, most=18),
+        Column(
+            "stage",
+            "Question",
+            lambda row, _: [(clean(row.trial.architecture.stage) or "-", "")],
+            12,
+            3,
+            wish=16,
+            most=18,
+        ),
         Column(
             "what", "Candidate", lambda row, _: [(candidate_words(row.trial), "cell--strong")], 12, 0, wish=20, most=48
         ),
