@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmfuse_cli.follow import Ending
 from mmfuse_cli.render import error, out_json, out_painted, say
+from mmfuse_cli.standings import show_standings
 from mmfuse_cli.table import Column, draw
 from mmfuse_runs.records import architecture_label, encoders_label
 from mmfuse_tui.wording import count, number, span
@@ -37,6 +38,7 @@ def tell(store: RunStore, run_id: str, ending: Ending, *, json: bool) -> None:
         out_json({"run": run_id, "state": ending.state, "result": result or None, "error": outcome.get("error")})
     elif result and ending.state == "finished":
         out_painted(draw(RESULT_COLUMNS, result_rows(folder, result)))
+        show_standings(folder)
     tell_next(folder, ending, outcome)
 
 

@@ -15,6 +15,9 @@ from mmfuse.registry import DATASETS, ENCODERS, MODELS, SEARCHES, Registry
 from mmfuse.spec import EvalSpec, ExtractSpec, FitOptions, SearchSpec, TrainSpec, resolve_search, usual_fit
 from mmfuse_runs.declared import options_model
 
+USUAL_PRESETS = frozenset({"paper", "small"})
+"""Presets of which one is taken where none is named: see `mmfuse_runs.begin.usual_preset`."""
+
 Spec: TypeAlias = SearchSpec | TrainSpec | EvalSpec | ExtractSpec
 
 
@@ -94,10 +97,12 @@ def _extraction_settings(spec: ExtractSpec) -> list[str]:
 def _search_settings(spec: SearchSpec) -> tuple[str | None, list[str]]:
     """Preset and settings that give the spec again, as few as possible.
 
-    A preset is always named: which one is taken without `--preset` depends on the machine.
+    A preset is always named where one is taken without `--preset`, for which one depends on the machine.
     """
     presets = getattr(SEARCHES.declaration(spec.search), "PRESETS", {})
-    candidates = [_settings_beside(spec, name, presets[name]) for name in presets] or [_settings_beside(spec, None, {})]
+    candidates = [_settings_beside(spec, name, presets[name]) for name in presets]
+    if not USUAL_PRESETS & presets.keys():
+        candidates.insert(0, _settings_beside(spec, None, {}))
     exact = [(name, changes) for name, changes, same in candidates if same]
     if not exact:
         raise BadSpec("the settings of this search cannot be spelled as a command", "mmfuse runs rerun RUN")

@@ -201,7 +201,7 @@ def _seed_group_lines(group: SeedGroup, signs: Mapping[str, int]) -> list[Line]:
     marks: list[Piece] = [(mark_of(signs[run.id]), style_of(signs[run.id])) for run in group.runs]
     words = f"  {wording.number(spread.mean)}"
     if spread.sd is not None:
-        words += f" ± {wording.number(spread.sd, digits=2)}"
+        words += f" ± {wording.number(spread.sd, digits=3)}"
         words += f"   [{wording.number(spread.low)}, {wording.number(spread.high)}]"
     seeds = ", ".join(map(str, group.seeds))
     run = group.runs[0]

@@ -74,7 +74,7 @@ def standing_lines(run: RunSnapshot, width: int) -> list[Line]:
         leads = top is not None and row.get("held_out") == top
         held = wording.number(row.get("held_out"))
         if row.get("held_out_std") is not None:
-            held += f" ± {wording.number(row['held_out_std'], digits=2)}"
+            held += f" ± {wording.number(row['held_out_std'], digits=3)}"
         words = f"{row.get('trainings', '')!s:>7}  {wording.number(row.get('score')):>8}  {held:<17}"
         name = ("★ " if leads else "  ") + clean(str(row.get("name", "")))
         lines.append(

@@ -179,4 +179,4 @@ def _spread_words(spread: Spread) -> str:
     if spread.sd is None or spread.low is None or spread.high is None:
         return number(spread.mean)
     ends = f"{number(spread.low)}, {number(spread.high)}"
-    return f"{number(spread.mean)} ± {number(spread.sd, digits=2)} [{ends}]"
+    return f"{number(spread.mean)} ± {number(spread.sd, digits=3)} [{ends}]"

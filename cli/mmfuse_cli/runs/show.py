@@ -17,6 +17,7 @@ from mmfuse_cli.outcome import RESULT_COLUMNS, result_rows
 from mmfuse_cli.parameters import Home, Json, Picture, Plots, Run
 from mmfuse_cli.plots import show_plots
 from mmfuse_cli.render import STATE_COLOURS, out, out_json, out_painted, width
+from mmfuse_cli.standings import show_standings, standings_of
 from mmfuse_cli.table import Column, draw
 from mmfuse_runs.records import architecture_label
 from mmfuse_runs.states import RESUMABLE
@@ -57,8 +58,8 @@ def show(
 ) -> None:
     """Show everything about one run.
 
-    What it is and how it stands, its result, the trials of a search (best first, stage by stage), and the commands
-    that go on with it or do it again. With --plot, only its curves.
+    What it is and how it stands, its result and what that has to beat, the trials of a search (best first, stage by
+    stage), and the commands that go on with it or do it again. With --plot, only its curves.
     """
     store = open_store(home, read_only=True)
     record = store.record(store.find(run))
@@ -74,6 +75,7 @@ def show(
     if result:
         out("")
         out_painted(draw(RESULT_COLUMNS, result_rows(folder, result)))
+    show_standings(folder)
     shown = ranked_trials(folder.trials(), maximize=record.maximize, limit=trials)
     if shown:
         out("")
@@ -179,6 +181,7 @@ def _answer(record: RunRecord, folder: RunFolder) -> dict[str, Any]:
         "state": _tolerant(folder.state),
         "exit": _tolerant(folder.exit),
         "trials": [trial.to_json() for trial in folder.trials()],
+        "standings": standings_of(folder),
         "arrays": arrays_of(result.get("architecture")),
         "command": reproducing_command(folder),
     }
