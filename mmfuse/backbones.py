@@ -140,7 +140,8 @@ _USUAL = {"grid": "lenet_image", "skeleton": "hcn", "video": "inflated_resnet"}
 def _lenet(modality: str, task: Task) -> BackboneChoice:
     family = f"lenet_{modality}"
     if family not in MODELS.names():
-        usual = _USUAL.get(task.modality(modality).kind, "maxout_text")
+        kind = next((known.kind for known in task.modalities if known.name == modality), "")
+        usual = _USUAL.get(kind, "maxout_text")
         raise BadSpec(
             f"no backbone is known for modality '{modality}' of {task.name}",
             f"name one of {', '.join(tapped_families())}: --set {_path(modality)}.family={usual} "

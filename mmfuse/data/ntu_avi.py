@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FRAME = b"00db"
+_FRAMES = (_FRAME, b"00dc")
+"""Names of chunks that hold a picture: FFmpeg calls uncompressed ones by the second name, which is for compressed."""
 _KEYFRAME = 0x10
 
 
@@ -81,7 +83,7 @@ def open_raw(path: Path) -> RawVideo | None:
                 size = _bitmap(file, start, length)
                 if size is None:
                     return None
-            elif name == _FRAME and size is not None and length == size[0] * _stride(size[1]):
+            elif name in _FRAMES and size is not None and length == size[0] * _stride(size[1]):
                 offsets.append(start)
     return None if size is None else RawVideo(path, *size, tuple(offsets), promised)
 

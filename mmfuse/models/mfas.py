@@ -50,6 +50,27 @@ class Params(Options):
     """Backbone per modality; one that is not named is the dataset's, or else the LeNet of its modality."""
 
 
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "width": 256,
+        "dropout": 0.4,
+        "fit": {
+            "epochs": 70,
+            "batch_size": 32,
+            "learning_rate": 1e-3,
+            "weight_decay": 1e-4,
+            "schedule": "restarts",
+            "cycle": 5.0,
+            "cycle_factor": 2.0,
+            "minimum_rate": 1e-6,
+            "fusion_epochs": 1,
+            "early_stopping": None,
+        },
+    },
+}
+"""``paper`` trains a found network as the released programs do (on NTU RGB+D in batches of 20, and with multitask)."""
+
+
 def from_array(text: str, *, convention: str | None, task: Task) -> dict[str, Any]:
     """The parameters of the network that a published array (or its name) stands for; all of the task is fused.
 

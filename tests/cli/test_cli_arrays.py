@@ -129,3 +129,13 @@ def test_weights_of_nobody_are_told_before_anything_starts(mmfuse, launcher, wei
 
     assert (result.exit_code, launcher.started) == (2, [])
     assert told in " ".join(result.stderr.split())
+
+
+def test_a_published_network_can_be_trained_as_published(mmfuse, launcher, store):
+    mmfuse("train", "mfas", "--dataset", "ntu", "--arch", "ntu-1", "--preset", "paper", "--set", "fit.batch_size=20")
+
+    spec = spec_of(store, launcher.started[0][0])
+    assert spec["params"]["layers"] == [[3, 0, 0], [1, 3, 0], [1, 1, 1], [3, 3, 0]]
+    assert (spec["params"]["width"], spec["params"]["dropout"]) == (256, 0.4)
+    fit = {name: spec["fit"][name] for name in ("epochs", "batch_size", "schedule", "cycle", "cycle_factor")}
+    assert fit == {"epochs": 70, "batch_size": 20, "schedule": "restarts", "cycle": 5.0, "cycle_factor": 2.0}

@@ -283,6 +283,13 @@ def test_show_lists_what_the_search_had_to_beat(mmfuse, make_run, store):
     assert json.loads(mmfuse("runs", "show", run_id, "--json").stdout)["standings"] == facts
 
 
+def test_show_lists_nothing_beside_a_search_that_told_of_nothing(mmfuse, make_run):
+    run_id = make_run("finished")
+
+    assert "beside it" not in mmfuse("runs", "show", run_id).stdout
+    assert json.loads(mmfuse("runs", "show", run_id, "--json").stdout)["standings"] is None
+
+
 def test_a_search_without_usual_preset_is_repeated_without_naming_one():
     spec = resolve_search("mfas", "avmnist")
 
@@ -392,7 +399,7 @@ def test_compare_sums_up_what_several_seeds_say(mmfuse, make_run):
     assert (spread["n"], spread["mean"], spread["sd"]) == (3, 0.75, 0.25)
     assert 0.5 <= spread["low"] < 0.75 < spread["high"] <= 1.0
     lines = mmfuse("runs", "compare", "state:finished").stdout.splitlines()
-    assert lines[-1].split()[:4] == ["mixmas", "0.7500", "±", "0.25"]
+    assert lines[-1].split()[:4] == ["mixmas", "0.7500", "±", "0.250"]
     assert lines[-1].endswith("0,1,2")
     assert max(map(len, lines)) <= 80
 

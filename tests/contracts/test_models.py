@@ -25,9 +25,9 @@ OTHERS = {
     "inflated_resnet": (Modality("video", "video", (3, 4, 16, 16)),),
 }
 TASKS = {
-    "multiclass": Task("toy", "multiclass", MODALITIES, 3, "accuracy"),
-    "multilabel": Task("toy", "multilabel", MODALITIES, 4, "f1_weighted"),
-    "regression": Task("toy", "regression", MODALITIES, 1, "mae", maximize=False),
+    "multiclass": Task("made up", "multiclass", MODALITIES, 3, "accuracy"),
+    "multilabel": Task("made up", "multilabel", MODALITIES, 4, "f1_weighted"),
+    "regression": Task("made up", "regression", MODALITIES, 1, "mae", maximize=False),
 }
 
 _MLP = {"block": "mlp", "dim": 16, "depth": 1, "token_hidden": 8, "channel_hidden": 32, "dropout": 0.0}

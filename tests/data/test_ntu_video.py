@@ -57,6 +57,16 @@ def test_uncompressed_frames_come_back_as_they_were_written(
     assert all(np.array_equal(video.frame(number), frames[number]) for number in range(count))
 
 
+def test_uncompressed_frames_are_found_under_the_name_that_ffmpeg_gives_them(tmp_path: Path) -> None:
+    path, frames = tmp_path / NAME, film(3, 4, 5)
+    write_avi(path, frames)
+    path.write_bytes(path.read_bytes().replace(b"00db", b"00dc"))
+
+    video = open_raw(path)
+
+    assert video is not None and np.array_equal(video.frame(2), frames[2])
+
+
 def test_pyav_reads_our_uncompressed_files_alike(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     frames = film(5, 10, 14)
