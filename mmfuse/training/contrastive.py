@@ -193,13 +193,14 @@ class Contrastive:
     def score(self, should_stop: Callable[[], bool]) -> dict[str, float]:
         """Retrieval, the loss over all validation pairs, and what the embeddings look like."""
         embedded = embed_pairs(self.model, self.splits.val, device=self.device, should_stop=should_stop)
+        metrics = embedded.metrics()  # first: they refuse what is no number, of which there are no figures
         partners = embedded.partners
         figures = diagnose(partners)
         groups = dense_groups(embedded.classes) if embedded.classes is not None else None
         with torch.no_grad():
             loss = float(self.model.contrast(partners, groups=groups))
         self._warn(figures)
-        return {**embedded.metrics(), **figures, "loss": loss}
+        return {**metrics, **figures, "loss": loss}
 
     def _blend(self, batch: AnyLatentBatch) -> Blend:
         params = self.params

@@ -197,6 +197,12 @@ def test_a_training_that_explodes_says_at_which_step(tmp_path):
         fit(tmp_path, learning_rate=1e38, epochs=30, schedule="constant")
 
 
+@pytest.mark.parametrize("kind", [lambda splits: splits, by_class], ids=["by partner", "by class"])
+def test_a_training_that_explodes_in_the_last_step_of_an_epoch_is_one_sentence(tmp_path, kind):
+    with pytest.raises(Diverged):
+        fit(tmp_path, kind(world()), learning_rate=1e38, epochs=30, schedule="constant", batch_size=20_480)
+
+
 def test_a_run_does_not_go_on_with_other_latents(tmp_path):
     fit(tmp_path)
 
