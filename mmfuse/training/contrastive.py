@@ -268,12 +268,12 @@ def fitting_batch(count: int, wanted: int, *, drawn: int, label: str) -> int:
     most = count // drawn
     if most < 2:
         pairs = "pair" if count == 1 else "pairs"
-        raise BadSpec(
-            f"{label} has {count} training {pairs}, and contrasting takes at least {2 * drawn}",
-            "take a larger data.fraction, or extract more pairs"
-            if count < 2
-            else "take a larger data.fraction, add pairs, or take --set blend=permutation",
-        )
+        remedy = "take a larger data.fraction, add pairs, or take --set blend=permutation"
+        if count < 2:
+            remedy = "take a larger data.fraction, or extract more pairs"
+        if not count:
+            remedy = "train on a collection that has such pairs, and name this one in data.evaluation_files"
+        raise BadSpec(f"{label} has {count} training {pairs}, and contrasting takes at least {2 * drawn}", remedy)
     return min(wanted, most)
 
 

@@ -159,6 +159,14 @@ def test_too_few_pairs_are_one_sentence(tmp_path, pairs, blend, least):
         fit(tmp_path, world(pairs), params={"blend": blend})
 
 
+def test_data_without_training_pairs_are_said_to_be_for_measuring(tmp_path):
+    splits = world()
+
+    with pytest.raises(BadSpec, match="has 0 training pairs") as caught:
+        fit(tmp_path, with_train(splits, pairs=splits.train.pairs[:0]))
+    assert "data.evaluation_files" in caught.value.hint
+
+
 def test_a_latent_that_is_no_number_is_named(tmp_path):
     splits = world()
     broken = splits.train.latents["text"].clone()
