@@ -52,7 +52,8 @@ def load_latents(
     so even if what was encoded does not call itself one.
 
     Raises:
-        DataMissing, DataInvalid: when a file is absent, damaged or does not fit the others, or a split has no pair.
+        DataMissing, DataInvalid: when a file is absent, damaged or does not fit the others, or there is no pair to
+            validate or test on.
     """
     training, evaluation = join(files), join(evaluation_files)
     names = common_modalities([*training, *evaluation])
@@ -65,7 +66,8 @@ def load_latents(
     sources = {"train": trains, "val": evaluates, "test": evaluates}
     rows = {split: pool.rows(split, sources[split]) for split in SPLITS}
     for split, (pairs, _) in rows.items():
-        if not len(pairs):
+        # Without pairs to train on, others' models can still be measured here: Flickr30k is such a set.
+        if split != "train" and not len(pairs):
             raise DataInvalid(
                 f"{name}: there are no pairs for {split} in {', '.join(joined.table.name for joined in together)}",
                 "add files of a collection that has them: --set data.evaluation_files='[...]'",

@@ -35,7 +35,7 @@ def subset(pairs: LatentPairs, options: SubsetOptions, *, progress: Progress = s
     Raises:
         UnknownName: when ``subset_on`` names no modality.
     """
-    if options.fraction == 1:
+    if options.fraction == 1 or not len(pairs):
         return pairs
     size = max(1, round(options.fraction * len(pairs)))
     generator = torch.Generator().manual_seed(options.subset_seed)

@@ -63,8 +63,9 @@ def evaluate_retrieval(
     hits = _class_hits(embedded) if embedded.classes is not None else _pair_hits(embedded)
     metrics = {**embedded.metrics(), **diagnose(embedded.partners), "temperature": model.temperature.item()}
     if embedded.classes is not None:
-        train = embed_pairs(model, splits.train, device=device)
-        metrics |= _class_extras(embedded, train)
+        metrics |= _class_maps(embedded)
+        if len(splits.train):
+            metrics["probe_accuracy"] = _probe(embedded, embed_pairs(model, splits.train, device=device))
     return RetrievalEvaluation(
         split=split,
         samples=len(pairs),
@@ -124,19 +125,22 @@ def _class_hits(embedded: Embedded) -> dict[str, tuple[Tensor, Tensor]]:
     return found
 
 
-def _class_extras(embedded: Embedded, train: Embedded) -> dict[str, float]:
-    """MAP@R of every direction, and a linear probe on partners' embeddings side by side."""
-    assert embedded.classes is not None
-    assert train.classes is not None
-    partners = embedded.partners
-    found = {
-        f"{one}_to_{other}_map_r": float(
-            class_map(partners[one], partners[other], embedded.classes, embedded.classes).mean()
-        )
+def _class_maps(embedded: Embedded) -> dict[str, float]:
+    """MAP@R of every direction."""
+    classes, partners = embedded.classes, embedded.partners
+    assert classes is not None
+    return {
+        f"{one}_to_{other}_map_r": float(class_map(partners[one], partners[other], classes, classes).mean())
         for one, other in permutations(partners, 2)
     }
+
+
+def _probe(embedded: Embedded, train: Embedded) -> float:
+    """Accuracy of a linear probe on partners' embeddings side by side, fitted on training pairs."""
+    assert embedded.classes is not None
+    assert train.classes is not None
     seen, shown = (torch.cat(list(part.partners.values()), dim=1) for part in (train, embedded))
-    return found | {"probe_accuracy": probe_accuracy(seen, train.classes, shown, embedded.classes)}
+    return probe_accuracy(seen, train.classes, shown, embedded.classes)
 
 
 def _open(splits: LatentSplits, name: str) -> LatentPairs:

@@ -48,6 +48,8 @@ def extract_items(
         stand_in=table.stand_in,
         left_out=list(collection.complaints),
     )
+    for complaint in collection.complaints:
+        reporter.note("left out", sentence=complaint)
     encoder = _encoder(spec, device)
     path = (
         Path(spec.output)
@@ -66,6 +68,8 @@ def extract_items(
         should_stop=should_stop,
     )
     result = _told(spec, extracted, collection)
+    if extracted.sentence:
+        reporter.note("skipped", sentence=extracted.sentence)
     reporter.note("latents", **{name: value for name, value in result.items() if name != "metrics"})
     return result
 

@@ -193,13 +193,14 @@ class Contrastive:
     def score(self, should_stop: Callable[[], bool]) -> dict[str, float]:
         """Retrieval, the loss over all validation pairs, and what the embeddings look like."""
         embedded = embed_pairs(self.model, self.splits.val, device=self.device, should_stop=should_stop)
+        metrics = embedded.metrics()  # first: they refuse what is no number, of which there are no figures
         partners = embedded.partners
         figures = diagnose(partners)
         groups = dense_groups(embedded.classes) if embedded.classes is not None else None
         with torch.no_grad():
             loss = float(self.model.contrast(partners, groups=groups))
         self._warn(figures)
-        return {**embedded.metrics(), **figures, "loss": loss}
+        return {**metrics, **figures, "loss": loss}
 
     def _blend(self, batch: AnyLatentBatch) -> Blend:
         params = self.params
@@ -267,12 +268,12 @@ def fitting_batch(count: int, wanted: int, *, drawn: int, label: str) -> int:
     most = count // drawn
     if most < 2:
         pairs = "pair" if count == 1 else "pairs"
-        raise BadSpec(
-            f"{label} has {count} training {pairs}, and contrasting takes at least {2 * drawn}",
-            "take a larger data.fraction, or extract more pairs"
-            if count < 2
-            else "take a larger data.fraction, add pairs, or take --set blend=permutation",
-        )
+        remedy = "take a larger data.fraction, add pairs, or take --set blend=permutation"
+        if count < 2:
+            remedy = "take a larger data.fraction, or extract more pairs"
+        if not count:
+            remedy = "train on a collection that has such pairs, and name this one in data.evaluation_files"
+        raise BadSpec(f"{label} has {count} training {pairs}, and contrasting takes at least {2 * drawn}", remedy)
     return min(wanted, most)
 
 

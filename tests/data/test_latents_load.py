@@ -102,6 +102,16 @@ def test_collections_are_put_behind_each_other(tmp_path: Path) -> None:
     assert np.abs(splits.train.batch(torch.tensor([107])).inputs["image"][0].numpy() - wanted).max() < 1e-3
 
 
+@pytest.mark.parametrize("subset", ["random", "k_center", "dpp"])
+def test_a_set_that_is_only_measured_on_is_loaded_without_training_pairs(tmp_path: Path, subset: str) -> None:
+    table = world.table()
+    measured = PairTable(table.name, table.ids, {split: table.splits[split] for split in ("val", "test")})
+
+    splits = _load(_write(tmp_path, measured), fraction=0.5, subset=subset)
+
+    assert (len(splits.train), len(splits.val), len(splits.open_test())) == (0, 24, 24)
+
+
 def test_evaluation_files_alone_give_validation_and_test(tmp_path: Path) -> None:
     first = _write(tmp_path / "one", world.table(name="one"))
     second = _write(tmp_path / "two", world.table(20, name="two"))

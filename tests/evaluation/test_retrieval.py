@@ -233,6 +233,10 @@ def test_where_pairs_share_a_class_classes_are_measured():
     assert {"p1_mean", "image_to_text_map_r", "probe_accuracy"} <= measured.metrics.keys()
     assert set(measured.intervals) == {"image_to_text_p1", "text_to_image_p1"}
 
+    untrained = replace(shared, train=shared.train.take(torch.arange(0)))
+    without_probe = evaluate_retrieval(_checkpoint(shared), untrained, device=CPU).metrics
+    assert without_probe.keys() == measured.metrics.keys() - {"probe_accuracy"}
+
 
 def test_captions_of_one_image_are_no_independent_samples():
     images = torch.arange(100)

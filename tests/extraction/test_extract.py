@@ -3,15 +3,20 @@
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import counted_encoder as counted
 import pytest
+import torch
 
 from mmfuse.data.latents_file import decode, read_unreadable, read_vectors, survey
 from mmfuse.errors import BadSpec, DataMissing, Stopped
+from mmfuse.extraction import job
 from mmfuse.extraction.encoder import Encoder
 from mmfuse.extraction.extract import Extracted, extract
+from mmfuse.report import NullReporter
+from mmfuse.spec import ExtractSpec
 
 
 def _extract(path: Path, *, size: int = 8, missing: tuple[int, ...] = (), encoder: Encoder | None = None) -> Extracted:
@@ -94,3 +99,28 @@ def test_the_preprocessing_is_part_of_what_a_file_says_of_its_encoder(tmp_path: 
 
     assert identity.preprocessing == {"hash": "sha256"}
     assert identity.sha == counted.encoder().identity.sha != counted.encoder("1" * 16).identity.sha
+
+
+class _Noting(NullReporter):
+    def __init__(self) -> None:
+        self.told: dict[str, object] = {}
+
+    def note(self, message: str, **facts: object) -> None:
+        if "sentence" in facts:
+            self.told[message] = facts["sentence"]
+
+
+def test_what_was_left_out_or_skipped_is_told_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = counted.collection(missing=(3, 9))
+    odd = replace(given, odd={"entries of train without a file name": ["None"]})
+    monkeypatch.setattr(job, "_collection", lambda *_: odd)
+    monkeypatch.setattr(job, "_encoder", lambda *_: counted.encoder())
+    spec = ExtractSpec(dataset="coco", data={}, modality="image", encoder="dinov2", size="small", options={})
+    reporter = _Noting()
+
+    job.extract_items(
+        spec, data_root=tmp_path, device=torch.device("cpu"), workers=1, reporter=reporter, should_stop=lambda: False
+    )
+
+    assert reporter.told["skipped"] == "2 of 40 items could not be read: missing 3, missing 9"
+    assert reporter.told["left out"] == "1 entries of train without a file name: None"

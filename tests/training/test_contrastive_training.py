@@ -159,6 +159,14 @@ def test_too_few_pairs_are_one_sentence(tmp_path, pairs, blend, least):
         fit(tmp_path, world(pairs), params={"blend": blend})
 
 
+def test_data_without_training_pairs_are_said_to_be_for_measuring(tmp_path):
+    splits = world()
+
+    with pytest.raises(BadSpec, match="has 0 training pairs") as caught:
+        fit(tmp_path, with_train(splits, pairs=splits.train.pairs[:0]))
+    assert "data.evaluation_files" in caught.value.hint
+
+
 def test_a_latent_that_is_no_number_is_named(tmp_path):
     splits = world()
     broken = splits.train.latents["text"].clone()
@@ -195,6 +203,12 @@ def test_a_precision_it_does_not_know_is_refused(tmp_path):
 def test_a_training_that_explodes_says_at_which_step(tmp_path):
     with pytest.raises(Diverged, match="nan"):
         fit(tmp_path, learning_rate=1e38, epochs=30, schedule="constant")
+
+
+@pytest.mark.parametrize("kind", [lambda splits: splits, by_class], ids=["by partner", "by class"])
+def test_a_training_that_explodes_in_the_last_step_of_an_epoch_is_one_sentence(tmp_path, kind):
+    with pytest.raises(Diverged):
+        fit(tmp_path, kind(world()), learning_rate=1e38, epochs=30, schedule="constant", batch_size=20_480)
 
 
 def test_a_run_does_not_go_on_with_other_latents(tmp_path):
