@@ -399,7 +399,7 @@ def test_compare_sums_up_what_several_seeds_say(mmfuse, make_run):
     assert (spread["n"], spread["mean"], spread["sd"]) == (3, 0.75, 0.25)
     assert 0.5 <= spread["low"] < 0.75 < spread["high"] <= 1.0
     lines = mmfuse("runs", "compare", "state:finished").stdout.splitlines()
-    assert lines[-1].split()[:4] == ["mixmas", "0.7500", "±", "0.250"]
+    assert lines[-1].split()[:4] == ["mixmas", "0.7500", "±", "0.25"]
     assert lines[-1].endswith("0,1,2")
     assert max(map(len, lines)) <= 80
 
