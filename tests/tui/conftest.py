@@ -293,7 +293,9 @@ class Terminal:
         utf8 = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
         size = ["-x", str(columns), "-y", str(rows)]
         shell = ["sh", "-c", '"$@"; echo left with $?; sleep 120', "sh", *command]
-        self._tell("new-session", "-d", *size, *shell, env=os.environ | utf8 | environment)
+        # Runners of tests set a size of their own, which would go before the terminal's.
+        inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        self._tell("new-session", "-d", *size, *shell, env=inherited | utf8 | environment)
 
     def press(self, *keys: str) -> None:
         """Type keys, in tmux's names."""
