@@ -76,8 +76,8 @@ class JournalWriter:
         lines = b"".join([encode_row(row) for row in rows])
         with self._lock:
             self._must_be_open()
-            self._buffer += lines
             self._write_buffer()
+            self._hand_over(lines)
         if self._syncer is None:
             self._start_syncer()
 
@@ -119,6 +119,9 @@ class JournalWriter:
         data = bytes(self._buffer)
         self._buffer.clear()
         self._flush_due = time.monotonic() + FLUSH_SECONDS
+        self._hand_over(data)
+
+    def _hand_over(self, data: bytes) -> None:
         # A forked child holds a copy of the buffer; its rows are the parent's to write.
         if self._owner != os.getpid():
             return
