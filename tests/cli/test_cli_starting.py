@@ -277,6 +277,17 @@ def test_rerun_repeats_the_spec_exactly(mmfuse, make_run, launcher, store):
     assert spec_of(store, launcher.started[0][0]) == spec_of(store, origin)
 
 
+@pytest.mark.parametrize(("words", "code"), [([], "0123456789abcdef"), (["--code", "current"], "current")])
+def test_rerun_takes_the_code_of_the_old_run_unless_told_otherwise(mmfuse, make_run, launcher, store, words, code):
+    origin = make_run("finished", kind="train")
+    path = store.folder(origin).path / "launch.json"
+    path.write_text(json.dumps({"format": 1, "attempts": [{"attempt": 1, "code": "0123456789abcdef"}]}))
+
+    mmfuse("runs", "rerun", origin, *words)
+
+    assert launcher.codes == [code]
+
+
 def test_rerun_with_changes_changes_only_those(mmfuse, make_run, launcher, store):
     origin = make_run("finished", kind="train", seed=4, settings=["fit.epochs=7"])
 
@@ -311,8 +322,8 @@ def test_resume_asks_for_the_next_attempt_and_follows_it(mmfuse, make_run, end_r
     run_id = make_run("stopped")
     asked = []
 
-    def resume(store, run_id, *, device, data_root):
-        asked.append((run_id, device))
+    def resume(store, run_id, *, device, data_root, code):
+        asked.append((run_id, device, code))
         end_run(run_id, "finished")
 
     monkeypatch.setattr(control, "resume", resume)
@@ -320,7 +331,7 @@ def test_resume_asks_for_the_next_attempt_and_follows_it(mmfuse, make_run, end_r
     result = mmfuse("runs", "resume", "latest", "--device", "cpu")
 
     assert result.exit_code == 0
-    assert asked == [(run_id, "cpu")]
+    assert asked == [(run_id, "cpu", None)]
     assert "test/accuracy" in result.stdout
 
 

@@ -9,6 +9,7 @@ import typer
 
 from mmfuse.errors import BadSpec
 from mmfuse_cli.access import open_store
+from mmfuse_cli.kept_code import Code, CodeChoice
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import DataRoot, Detach, Device, DryRun, Home, Json, Name, Notify, Run, Settings, Tags
 from mmfuse_cli.render import say
@@ -19,6 +20,7 @@ def rerun(
     run: Run,
     settings: Settings = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Root of all random numbers [the old run's].")] = None,
+    code: CodeChoice = Code.KEPT,
     device: Device = "auto",
     name: Name = "",
     tags: Tags = None,
@@ -31,14 +33,17 @@ def rerun(
 ) -> None:
     """Start a new run with the settings of an old one.
 
-    Without --set and --seed it repeats the old run exactly.
+    Without --set and --seed it repeats the old run exactly, with the code that one worked with; with them nothing else
+    changes. The command is printed first.
     """
     from mmfuse.spec import EvalSpec, ExtractSpec, SearchSpec, resolve_search, resolve_train, spec_from_json
+    from mmfuse_cli.kept_code import code_of, wanted_code
     from mmfuse_cli.starting import Label, Manner, Placement, start_and_follow
     from mmfuse_runs.specs import all_settings, command_of
 
     store = open_store(home)
-    spec = spec_from_json(store.folder(store.find(run)).spec())
+    origin = store.find(run)
+    spec = spec_from_json(store.folder(origin).spec())
     chosen_seed = spec.seed if seed is None else seed
     if isinstance(spec, EvalSpec):
         if settings or seed is not None:
@@ -61,7 +66,7 @@ def rerun(
     start_and_follow(
         store,
         spec,
-        placement=Placement(device, data_root),
+        placement=Placement(device, data_root, wanted_code(code, code_of(store, origin))),
         label=Label(name, tags or ()),
         manner=Manner(detach, dry_run, json, notify),
     )
