@@ -78,6 +78,9 @@ def test_a_file_edited_after_enqueueing_does_not_change_the_run(
     typed("runs", "watch", asked_after)
 
     assert (score(typed, waiting), score(typed, asked_after)) == (1.0, 2.0)
+    shown = typed("runs", "diff", waiting, asked_after).stdout
+    assert "mmfuse/jobs.py  +1 -1" in shown
+    assert '+    return {"score": 2.0' in shown
 
 
 def test_resume_and_rerun_keep_the_code_until_told_otherwise(
