@@ -25,14 +25,8 @@ class Code(StrEnum):
 CodeChoice = Annotated[Code, typer.Option("--code", help="The code that the run was asked for with, or that of now.")]
 
 
-def code_of(store: RunStore, run_id: str) -> str | None:
-    """Digest of the code of a run's last attempt; None where none was kept."""
-    code = _last_attempt(store, run_id).get("code")
-    return code if isinstance(code, str) else None
-
-
 def wanted_code(choice: Code, kept: str | None) -> str | None:
-    """``choice`` as `mmfuse_runs.launch.start` takes it."""
+    """``choice`` as `mmfuse_runs.launch.start` takes it; ``kept`` is the digest of the old code, if there is one."""
     from mmfuse_runs.launch import CURRENT
 
     return CURRENT if choice is Code.CURRENT else kept
@@ -40,7 +34,7 @@ def wanted_code(choice: Code, kept: str | None) -> str | None:
 
 def tell_code(store: RunStore, run_id: str) -> None:
     """Say so where a run that was just started has other code than is on disk, or its code could not be kept."""
-    attempt = _last_attempt(store, run_id)
+    attempt = last_attempt(store, run_id)
     if attempt.get("code_remark"):
         warn(str(attempt["code_remark"]))
     elif changed := _changed_since(store, attempt.get("code")):
@@ -60,6 +54,7 @@ def _changed_since(store: RunStore, code: Any) -> list[str]:
     return sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
 
 
-def _last_attempt(store: RunStore, run_id: str) -> dict[str, Any]:
+def last_attempt(store: RunStore, run_id: str) -> dict[str, Any]:
+    """How a run was started the last time; empty where it never was."""
     attempts = store.folder(run_id).launch()["attempts"]
     return dict(attempts[-1]) if attempts and isinstance(attempts[-1], dict) else {}

@@ -271,10 +271,14 @@ def test_eval_of_a_run_without_checkpoint_says_so(mmfuse, make_run, launcher):
 
 def test_rerun_repeats_the_spec_exactly(mmfuse, make_run, launcher, store):
     origin = make_run("finished", seed=4, settings=["repeats=2", "fit.epochs=7", "data.limit=100"])
+    attempt = {"attempt": 1, "device": "cpu", "data_root": "/old data"}
+    (store.folder(origin).path / "launch.json").write_text(json.dumps({"format": 1, "attempts": [attempt]}))
 
     mmfuse("runs", "rerun", origin)
 
-    assert spec_of(store, launcher.started[0][0]) == spec_of(store, origin)
+    (run_id, device, data_root), *_ = launcher.started
+    assert spec_of(store, run_id) == spec_of(store, origin)
+    assert (device, data_root) == ("cpu", "/old data")
 
 
 @pytest.mark.parametrize(("words", "code"), [([], "0123456789abcdef"), (["--code", "current"], "current")])

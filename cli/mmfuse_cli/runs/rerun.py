@@ -11,7 +11,7 @@ from mmfuse.errors import BadSpec
 from mmfuse_cli.access import open_store
 from mmfuse_cli.kept_code import Code, CodeChoice
 from mmfuse_cli.lazy import examples
-from mmfuse_cli.parameters import DataRoot, Detach, Device, DryRun, Home, Json, Name, Notify, Run, Settings, Tags
+from mmfuse_cli.parameters import DataRoot, Detach, DryRun, Home, Json, Name, NextDevice, Notify, Run, Settings, Tags
 from mmfuse_cli.render import say
 
 
@@ -21,7 +21,7 @@ def rerun(
     settings: Settings = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Root of all random numbers [the old run's].")] = None,
     code: CodeChoice = Code.KEPT,
-    device: Device = "auto",
+    device: NextDevice = None,
     name: Name = "",
     tags: Tags = None,
     detach: Detach = False,
@@ -33,11 +33,11 @@ def rerun(
 ) -> None:
     """Start a new run with the settings of an old one.
 
-    Without --set and --seed it repeats the old run exactly, with the code that one worked with; with them nothing else
-    changes. The command is printed first.
+    Without --set and --seed it repeats the old run exactly, on the same device and with the code that one worked with;
+    with them nothing else changes. The command is printed first.
     """
     from mmfuse.spec import EvalSpec, ExtractSpec, SearchSpec, resolve_search, resolve_train, spec_from_json
-    from mmfuse_cli.kept_code import code_of, wanted_code
+    from mmfuse_cli.kept_code import last_attempt, wanted_code
     from mmfuse_cli.starting import Label, Manner, Placement, start_and_follow
     from mmfuse_runs.specs import all_settings, command_of
 
@@ -63,10 +63,15 @@ def rerun(
         )
     with suppress(BadSpec):  # what cannot be typed can still be done again
         say(command_of(spec))
+    before = last_attempt(store, origin)
     start_and_follow(
         store,
         spec,
-        placement=Placement(device, data_root, wanted_code(code, code_of(store, origin))),
+        placement=Placement(
+            device or before.get("device") or "auto",
+            data_root or before.get("data_root"),
+            wanted_code(code, before.get("code")),
+        ),
         label=Label(name, tags or ()),
         manner=Manner(detach, dry_run, json, notify),
     )
