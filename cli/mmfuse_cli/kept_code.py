@@ -32,12 +32,12 @@ def wanted_code(choice: Code, kept: str | None) -> str | None:
     return CURRENT if choice is Code.CURRENT else kept
 
 
-def tell_code(store: RunStore, run_id: str) -> None:
-    """Say so where a run that was just started has other code than is on disk, or its code could not be kept."""
+def tell_code(store: RunStore, run_id: str, *, kept: bool) -> None:
+    """Say so where the code of a run that was just started was not kept, or is ``kept`` from before and another now."""
     attempt = last_attempt(store, run_id)
     if attempt.get("code_remark"):
         warn(str(attempt["code_remark"]))
-    elif changed := _changed_since(store, attempt.get("code")):
+    elif changed := _changed_since(store, attempt.get("code")) if kept else []:
         files = ", ".join(changed[:_NAMED]) + (" and others" if len(changed) > _NAMED else "")
         say(f"it works with the code that the run was asked for with; since then {files} changed")
         say("with what is there now: --code current")

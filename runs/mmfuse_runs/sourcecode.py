@@ -23,8 +23,12 @@ PACKAGES = ("mmfuse", "mmfuse_runs")
 """What of ours a worker imports. Command line and dashboard compute nothing."""
 LARGEST = 1 << 20
 """Bytes. A larger file beside the code (weights, a table) is linked to, not kept."""
+MOST = 64 << 20
+"""Bytes of all files. Whoever keeps data in the folders of the code must not wait for them at each start."""
 UNUSED_S = 3600.0
 """A snapshot that no run names is left alone for so long: its run may be about to be written down."""
+_BLOCK = 4096
+"""Bytes that a file takes at least, on disk and of a start's time."""
 _MANIFEST = "manifest.json"
 _DRAFT, _DOOMED = ".new-", ".removed-"
 _DIGITS = 16
@@ -43,7 +47,7 @@ def keep(home: Path) -> str:
     """Keep the code as it is on disk now; the digest by which `folder_of` finds it.
 
     Raises:
-        NotKept: the home is full or cannot be written, or the code cannot be read.
+        NotKept: the home is full or cannot be written, or the code cannot be read or is too much.
     """
     try:
         sources = _sources()
@@ -92,7 +96,7 @@ def current_files() -> dict[str, str]:
     """Hash by path of the code as it is on disk now.
 
     Raises:
-        NotKept: it cannot be read.
+        NotKept: it cannot be read, or is too much.
     """
     try:
         return _manifest(_sources())
@@ -142,6 +146,7 @@ def _named_by_runs(home: Path) -> bytes:
 
 def _sources() -> Sources:
     found: dict[str, bytes | Path] = {}
+    left = MOST
     for package in PACKAGES:
         spec = find_spec(package)
         for location in (spec and spec.submodule_search_locations) or ():
@@ -150,7 +155,10 @@ def _sources() -> Sources:
                     found[path] = Path(entry.path).resolve()
                 else:
                     with open(entry.path, "rb", buffering=0) as file:
-                        found[path] = file.readall()
+                        found[path] = content = file.readall()
+                    left -= max(len(content), _BLOCK)
+                    if left < 0:
+                        raise NotKept(f"the code was not kept: more than {MOST >> 20} MiB of files lie in {location}")
     return found
 
 

@@ -158,6 +158,15 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing_behind(tmp_path, package, 
     assert list((tmp_path / "code").iterdir()) == []
 
 
+def test_data_among_the_code_keep_no_start_waiting(tmp_path, package, monkeypatch):
+    monkeypatch.setattr(sourcecode, "MOST", 1 << 20)
+    for number in range(2):
+        (package / f"{number}.npy").write_bytes(bytes(sourcecode.LARGEST - 1))
+
+    with pytest.raises(NotKept, match=r"more than 1 MiB of files lie in .*edited"):
+        keep(tmp_path)
+
+
 def test_a_home_that_python_cannot_import_from_is_told(tmp_path, package):
     with pytest.raises(NotKept, match="holds a ':'"):
         keep(tmp_path / "a:b")

@@ -34,7 +34,7 @@ def resume(
     run_id = store.find(run)
     notify_with(notify)
     control.resume(store, run_id, device=device, data_root=data_root, code=wanted_code(code, None))
-    tell_code(store, run_id)
+    tell_code(store, run_id, kept=code is Code.KEPT)
     if detach:
         out_json({"run": run_id}) if json else out(run_id)
         return
