@@ -80,7 +80,7 @@ def start(store: RunStore, spec: Spec, *, placement: Placement, label: Label) ->
         code=placement.code,
         by="cli",
     )
-    tell_code(store, run_id, kept=placement.code is not None)
+    tell_code(store, run_id)
     return run_id
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _SUPERVISE = Path(__file__).with_name("supervise.py")
 _WORKER = ("-m", "mmfuse_runs.worker")
+_NAMED = 3
+"""Changed files that are named."""
 CURRENT = "current"
 """Asks for the code as it is now."""
 
@@ -72,7 +74,6 @@ def start(
                     "host": host_name(),
                     "python": sys.version.split()[0],
                     "mmfuse": mmfuse.__version__,
-                    "packages": packages(),
                     "git": git_state(run / "artefacts" / f"git.{state['attempt']}.diff"),
                     **_code(store.home, code or before.get("code") or CURRENT),
                     "device": device or before.get("device", "auto"),
@@ -80,6 +81,7 @@ def start(
                     "threads": threads or before.get("threads") or _share_of_the_cores(),
                     "started_by": started_by,
                     "at": time.time(),
+                    "packages": packages(),
                 }
                 _write(run / "launch.json", {"format": 1, "attempts": [*attempts, attempt]})
                 ticket = line.enter_context(_place_in_line(store.home))
@@ -149,15 +151,24 @@ def _share_of_the_cores() -> int:
 
 
 def _code(home: Path, wanted: str) -> dict[str, str | None]:
-    """The snapshot that the worker imports; where that cannot be, none, and why."""
+    """The snapshot that the worker imports, or none, and what may surprise about that."""
+    if wanted != CURRENT and sourcecode.is_whole(home, wanted):
+        return {"code": wanted, "code_remark": _remark(sourcecode.changed_since(home, wanted))}
     try:
-        if wanted != CURRENT and sourcecode.is_whole(home, wanted):
-            return {"code": wanted, "code_remark": None}
         kept = sourcecode.keep(home)
     except sourcecode.NotKept as error:
         return {"code": None, "code_remark": str(error)}
     gone = f"the code it began with ({wanted}) is not in {home / 'code'}; it goes on with what is there now"
     return {"code": kept, "code_remark": None if wanted == CURRENT else gone}
+
+
+def _remark(changed: Sequence[str]) -> str | None:
+    if not changed:
+        return None
+    files = ", ".join(changed[:_NAMED]) + (f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else "")
+    return (
+        f"it works with the code it was asked for with; since then {files} changed (--code current takes that of now)"
+    )
 
 
 def _working_folder(home: Path) -> str:

@@ -92,16 +92,14 @@ def files_of(home: Path, digest: str) -> dict[str, str]:
     return manifest if isinstance(manifest, dict) and _digest(manifest) == digest else {}
 
 
-def current_files() -> dict[str, str]:
-    """Hash by path of the code as it is on disk now.
-
-    Raises:
-        NotKept: it cannot be read, or is too much.
-    """
+def changed_since(home: Path, digest: str) -> list[str]:
+    """Paths that are not on disk now as they are in a snapshot; none where the code cannot be read."""
+    before = files_of(home, digest)
     try:
-        return _manifest(_sources())
-    except OSError as error:
-        raise NotKept(f"the code cannot be read: {error.strerror or error}") from error
+        now = _manifest(_sources())
+    except (OSError, NotKept):
+        return []
+    return sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
 
 
 def unused(home: Path) -> list[Path]:

@@ -96,7 +96,7 @@ def test_resume_and_rerun_keep_the_code_until_told_otherwise(
     typed("runs", "resume", "first", "--code", "current")
 
     assert "the first code" in resumed.stderr
-    assert "since then mmfuse/jobs.py changed" in resumed.stderr
+    assert "since then mmfuse/jobs.py changed (--code current" in resumed.stderr
     assert "the first code" in again.stderr
     assert "mmfuse train linear_probe" in again.stderr
     assert (score(typed, "first"), score(typed, "second")) == (2.0, 2.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmfuse_cli.access import open_store
-from mmfuse_cli.kept_code import Code, CodeChoice
+from mmfuse_cli.kept_code import Code, CodeChoice, tell_code, wanted_code
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import DataRoot, Detach, Home, Json, NextDevice, Notify, Run
 from mmfuse_cli.render import out, out_json, say
@@ -26,7 +26,6 @@ def resume(
     never interrupted. So it works with the code it was asked for with, whatever was edited since; after mending a
     mistake, take --code current.
     """
-    from mmfuse_cli.kept_code import tell_code, wanted_code
     from mmfuse_cli.starting import follow_and_leave, notify_with
     from mmfuse_runs import control
 
@@ -34,7 +33,7 @@ def resume(
     run_id = store.find(run)
     notify_with(notify)
     control.resume(store, run_id, device=device, data_root=data_root, code=wanted_code(code, None))
-    tell_code(store, run_id, kept=code is Code.KEPT)
+    tell_code(store, run_id)
     if detach:
         out_json({"run": run_id}) if json else out(run_id)
         return
