@@ -43,6 +43,10 @@ class MainGroup(LazyGroup):
         arguments = list(sys.argv[1:] if args is None else args)
         options["standalone_mode"] = False
         run = super().main
+        if "_MMFUSE_COMPLETE" in os.environ:
+            from mmfuse_cli import shells
+
+            shells.register()
         sys.exit(_guarded(lambda: run(arguments, *positional, **options), arguments))
 
 

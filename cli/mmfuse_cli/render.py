@@ -6,6 +6,7 @@ cursor nor pass for something else; colours appear only where a terminal shows t
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import os
@@ -72,6 +73,14 @@ def error(message: str, hint: str = "") -> None:
     print(f"{prefix} {clean(message)}", file=sys.stderr)
     if hint:
         print(f"{paint('hint:', 'cyan', sys.stderr)}  {clean(hint)}", file=sys.stderr)
+
+
+def copy(text: str) -> bool:
+    """Put ``text`` on the clipboard of the terminal that stderr is (OSC 52, also over ssh); False where it is none."""
+    if not sys.stderr.isatty():
+        return False
+    print(f"\x1b]52;c;{base64.b64encode(text.encode()).decode()}\a", end="", file=sys.stderr, flush=True)
+    return True
 
 
 def warn(message: str) -> None:

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a run computes, and from which data root it reads (None: the usual one)."""
+    """Where a run computes, from which data root (None: the usual one) and with which code (None: that of now)."""
 
     device: str
     data_root: str | None
+    code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,21 @@ def notify_with(command: str | None) -> None:
 
 def start(store: RunStore, spec: Spec, *, placement: Placement, label: Label) -> str:
     """Put a run of ``spec`` into the store and start its supervisor; the run's id."""
+    from mmfuse_cli.kept_code import tell_code
     from mmfuse_runs.begin import begin
 
-    return begin(
-        store, spec, device=placement.device, data_root=placement.data_root, name=label.name, tags=label.tags, by="cli"
+    run_id = begin(
+        store,
+        spec,
+        device=placement.device,
+        data_root=placement.data_root,
+        name=label.name,
+        tags=label.tags,
+        code=placement.code,
+        by="cli",
     )
+    tell_code(store, run_id)
+    return run_id
 
 
 def follow_and_leave(store: RunStore, run_id: str, *, json: bool) -> None:

@@ -23,9 +23,12 @@ def begin(
     data_root: str | None = None,
     name: str = "",
     tags: Iterable[str] = (),
+    code: str | None = None,
     by: str = "cli",
 ) -> str:
     """Put a run of ``spec`` into the store and start its supervisor; the run's id.
+
+    ``code`` is the digest of a snapshot (see `mmfuse_runs.sourcecode`); None for the code as it is now.
 
     Raises:
         UnknownName, DataMissing: the weights of a backbone are to come from a run that does not exist or has none.
@@ -40,7 +43,7 @@ def begin(
         name=name,
         tags=tuple(tags),
     )
-    launch.start(store, folder.id, device=device, data_root=data_root, started_by=by)
+    launch.start(store, folder.id, device=device, data_root=data_root, code=code, started_by=by)
     return folder.id
 
 

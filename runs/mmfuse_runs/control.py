@@ -92,11 +92,13 @@ def resume(
     device: str | None = None,
     data_root: str | None = None,
     threads: int | None = None,
+    code: str | None = None,
     by: str = "cli",
 ) -> int:
     """Begin the next attempt of a stopped, crashed, killed or lost run; returns its number.
 
-    What is not given stays as it was in the attempt before. Of several at once, one wins.
+    What is not given stays as it was in the attempt before, the code included (see `launch.start`). Of several at once,
+    one wins.
 
     Raises:
         RunBusy: the run goes on, has finished or was cancelled.
@@ -116,7 +118,7 @@ def resume(
         inbox.discard(run)
         _write_state(run, record)
         store.patch(run_id, state=record["state"], attempt=record["attempt"], ended=None, reason=record["reason"])
-    launch.start(store, run_id, device=device, data_root=data_root, threads=threads, started_by=by)
+    launch.start(store, run_id, device=device, data_root=data_root, threads=threads, code=code, started_by=by)
     return int(record["attempt"])
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmfuse.errors import MmfuseError
+from mmfuse_runs import sourcecode
 from mmfuse_runs.atomic import write_json
 from mmfuse_runs.fold import fold
 from mmfuse_runs.folder import FORMAT, RunFolder
@@ -55,6 +56,8 @@ def examine(store: RunStore) -> Iterator[Trouble]:
     """Everything that is wrong in the store; nothing is changed."""
     for leftover in store.leftovers():
         yield Trouble(leftover.name, "left by a process that died", partial(store.sweep, leftover))
+    for leftover in sourcecode.leftovers(store.home):
+        yield Trouble(f"code/{leftover.name}", "left by a process that died", partial(sourcecode.remove, leftover))
     for ticket in dead_tickets(store.home):
         yield Trouble(
             f"queue/{ticket.name}", "a place in the line that nobody holds", partial(_drop, remove_if_dead, ticket)

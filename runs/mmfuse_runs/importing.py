@@ -20,11 +20,13 @@ from mmfuse.errors import BadSpec, DataInvalid, DataMissing, unknown_name
 from mmfuse_runs.atomic import write_json
 from mmfuse_runs.fields import less_is_better
 from mmfuse_runs.journal import JournalWriter
+from mmfuse_runs.nonfinite import spell, unspell
 from mmfuse_runs.records import RunRecord
 from mmfuse_runs.states import State, advanced
 
 if TYPE_CHECKING:
     from mmfuse_runs.store import RunStore
+    from mmfuse_runs.wandb_log import LoggedRun
 
 STEPS = ("step", "_step", "global_step", "trainer/global_step", "iteration", "iter", "epoch")
 """Columns that count, the first one there is; compared without regard to case."""
@@ -90,6 +92,23 @@ def read_events(folder: Path) -> Table:
     return table
 
 
+def read_wandb(log: Path) -> tuple[Table, LoggedRun]:
+    """The numbers in an offline log of Weights & Biases, and what else it says of its run.
+
+    Raises:
+        DataInvalid: it is no such log, or is damaged.
+    """
+    from mmfuse_runs.wandb_log import read_log
+
+    run, table = read_log(log), Table()
+    for step, at, values in run.rows:
+        numbers = {name: number for name, value in values.items() if (number := _logged_number(value)) is not None}
+        table.rows.append((step, at, numbers))
+        for name in values.keys() - numbers.keys():
+            table.left_out[name] = table.left_out.get(name, 0) + 1
+    return table, run
+
+
 def import_run(
     store: RunStore,
     table: Table,
@@ -100,8 +119,11 @@ def import_run(
     metric: str | None = None,
     name: str = "",
     tags: Iterable[str] = (),
+    logged: LoggedRun | None = None,
 ) -> str:
     """A finished run that holds ``table``; its id. ``metric`` is what it is judged by: its best value is the score.
+
+    What a tracker ``logged`` beside its table becomes settings, notes and results.
 
     Raises:
         UnknownName: the table has no such metric.
@@ -110,9 +132,13 @@ def import_run(
     if metric is not None and metric not in table.metrics:
         raise unknown_name("metric in the file", metric, table.metrics)
     spec = {"format": 1, "kind": "import", "dataset": dataset, "from": format, "source": str(source.resolve())}
-    folder = store.create(spec, kind="import", subject=format, dataset=dataset, name=name, tags=tags)
+    notes, reason = "", "imported"
+    if logged is not None:
+        spec |= {"run": logged.id, "project": logged.project, "group": logged.group, "options": spell(logged.config)}
+        notes, reason = logged.notes, f"imported; {ending_of(logged)}"
+    folder = store.create(spec, kind="import", subject=format, dataset=dataset, name=name, tags=tags, notes=notes)
     _write_rows(folder.path, table, run_id=folder.id, otherwise=source.stat().st_mtime)
-    result = _result(table, metric) | {
+    result = _result(table, metric, told=logged.summary if logged else {}) | {
         "dataset_label": f"{dataset} (imported)",
         "fingerprint": f"imported-{_digest(source)}",
     }
@@ -120,9 +146,16 @@ def import_run(
     write_json(folder.path / "exit.json", last_word)
     record = folder.state()
     for state in (State.STARTING, State.RUNNING, State.FINISHED):
-        record = advanced(record, state, at=time.time(), reason="imported")
+        record = advanced(record, state, at=time.time(), reason=reason)
     write_json(folder.path / "state.json", record)
     return folder.id
+
+
+def ending_of(run: LoggedRun) -> str:
+    """How the run ended that a tracker logged."""
+    if run.exit_code is None:
+        return "its log has no end: the run was cut off, or still goes on"
+    return f"it had ended with exit code {run.exit_code}"
 
 
 def _digest(source: Path) -> str:
@@ -199,6 +232,17 @@ def _number(value: Any) -> float | None:
         return None
 
 
+def _logged_number(value: Any) -> float | None:
+    """A logged value as a number; None for text, switches, and integers that a float cannot hold."""
+    value = unspell(value)  # some writers keep to strict JSON
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if isinstance(value, float) or int(float(value)) == value else None
+    except OverflowError:
+        return None
+
+
 def _step(value: Any, where: str) -> int:
     number = _number(value)
     if number is None or not number.is_integer() or abs(number) >= 2**63:
@@ -215,9 +259,10 @@ def _write_rows(folder: Path, table: Table, *, run_id: str, otherwise: float) ->
                 journal.append({"s": step, "e": None, "t": otherwise if at is None else at, "n": None, "m": numbers})
 
 
-def _result(table: Table, metric: str | None) -> dict[str, Any]:
-    """The last value of everything; of the metric the run is judged by the best one as its score."""
+def _result(table: Table, metric: str | None, *, told: Mapping[str, Any]) -> dict[str, Any]:
+    """The last value of everything or what was ``told`` of it; of the metric the run is judged by the best one."""
     finals = {name: values[-1] for name in table.metrics if (values := table.values(name))}
+    finals |= {name: n for name, value in told.items() if (n := _logged_number(value)) is not None and math.isfinite(n)}
     if metric is None or metric not in finals:
         return {"metrics": finals}
     less = less_is_better(RunRecord(""), metric)

@@ -13,19 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 import mmfuse
 from mmfuse.errors import BadSpec, MmfuseError, RunBusy, StoreError
+from mmfuse_runs import sourcecode
 from mmfuse_runs.atomic import write_json
 from mmfuse_runs.home import data_root as resolve_data_root
 from mmfuse_runs.identity import host_name
 from mmfuse_runs.slots import NoSuchDevice, Ticket, cores, cpu_slots, draw_ticket
 from mmfuse_runs.statefile import read_record
 from mmfuse_runs.states import State, advanced
+from mmfuse_runs.surroundings import git_state, packages
 
 if TYPE_CHECKING:
     from mmfuse_runs.store import RunStore
 
 _SUPERVISE = Path(__file__).with_name("supervise.py")
 _WORKER = ("-m", "mmfuse_runs.worker")
-_GIT_S = 2.0
+_NAMED = 3
+"""Changed files that are named."""
+CURRENT = "current"
+"""Asks for the code as it is now."""
 
 
 def start(
@@ -36,12 +41,15 @@ def start(
     data_root: str | None = None,
     threads: int | None = None,
     argv: Sequence[str] | None = None,
+    code: str | None = None,
     started_by: str = "cli",
 ) -> None:
     """Start the queued attempt of a run and return at once; nothing of it depends on this process any more.
 
     ``device`` (auto, cpu, cuda, cuda:<index>), ``threads`` and the worker's command ``argv`` are those of the attempt
-    before where not given; at first ``auto``, this run's share of the cores, and ``mmfuse_runs.worker``.
+    before where not given; at first ``auto``, this run's share of the cores, and ``mmfuse_runs.worker``. So is the
+    ``code`` (digest of a snapshot, or `CURRENT`); a first attempt has the code as it is now. Where none can be kept or
+    found, the run starts all the same with the code that is there, and launch.json says so in ``code_remark``.
 
     Raises:
         RunBusy: the run is not queued, or is being started by somebody else.
@@ -66,12 +74,14 @@ def start(
                     "host": host_name(),
                     "python": sys.version.split()[0],
                     "mmfuse": mmfuse.__version__,
-                    "git": _git_of_the_code(),
+                    "git": git_state(run / "artefacts" / f"git.{state['attempt']}.diff"),
+                    **_code(store.home, code or before.get("code") or CURRENT),
                     "device": device or before.get("device", "auto"),
                     "data_root": str(resolve_data_root(store.home, data_root or before.get("data_root"))),
                     "threads": threads or before.get("threads") or _share_of_the_cores(),
                     "started_by": started_by,
                     "at": time.time(),
+                    "packages": packages(),
                 }
                 _write(run / "launch.json", {"format": 1, "attempts": [*attempts, attempt]})
                 ticket = line.enter_context(_place_in_line(store.home))
@@ -140,23 +150,25 @@ def _share_of_the_cores() -> int:
         raise BadSpec(str(error)) from error
 
 
-def _git_of_the_code() -> dict[str, Any] | None:
-    """Commit of the checkout that this code runs from; None where it was installed from a package."""
-    source = Path(mmfuse.__file__).parent
-    if not any((folder / ".git").exists() for folder in source.parents):
-        return None
+def _code(home: Path, wanted: str) -> dict[str, str | None]:
+    """The snapshot that the worker imports, or none, and what may surprise about that."""
+    if wanted != CURRENT and sourcecode.is_whole(home, wanted):
+        return {"code": wanted, "code_remark": _remark(sourcecode.changed_since(home, wanted))}
     try:
-        answer = subprocess.run(
-            ["git", "-C", str(source), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=_GIT_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
+        kept = sourcecode.keep(home)
+    except sourcecode.NotKept as error:
+        return {"code": None, "code_remark": str(error)}
+    gone = f"the code it began with ({wanted}) is not in {home / 'code'}; it goes on with what is there now"
+    return {"code": kept, "code_remark": None if wanted == CURRENT else gone}
+
+
+def _remark(changed: Sequence[str]) -> str | None:
+    if not changed:
         return None
-    sha, _, dirty = answer.stdout.strip().partition("-")
-    return {"sha": sha, "dirty": bool(dirty)}
+    files = ", ".join(changed[:_NAMED]) + (f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else "")
+    return (
+        f"it works with the code it was asked for with; since then {files} changed (--code current takes that of now)"
+    )
 
 
 def _working_folder(home: Path) -> str:

@@ -58,6 +58,8 @@ class Launch(NamedTuple):
     cwd: str
     device: str
     threads: int
+    code: Path | None
+    """Where the worker imports our packages from; None: from where they are installed."""
 
 
 class Supervisor:
@@ -136,8 +138,14 @@ class Supervisor:
             read_record(self._run, "config.json")
             attempts = read_record(self._run, "launch.json")["attempts"]
             mine = next(item for item in reversed(attempts) if item["attempt"] == self._state.attempt)
+            if mine.get("code_remark"):
+                say(mine["code_remark"])
             return Launch(
-                [str(word) for word in mine["argv"]], str(mine["cwd"]), str(mine["device"]), int(mine["threads"])
+                [str(word) for word in mine["argv"]],
+                str(mine["cwd"]),
+                str(mine["device"]),
+                int(mine["threads"]),
+                self._home / "code" / mine["code"] if mine.get("code") else None,
             )
         except FileNotFoundError as error:
             raise Unstartable(f"{Path(error.filename).name} is missing") from error
@@ -219,6 +227,12 @@ class Supervisor:
             environment |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu, "MMFUSE_DEVICE": "cuda"}
         elif launch.device == "cpu":
             environment |= {"CUDA_VISIBLE_DEVICES": ""}
+        if launch.code is not None and launch.code.is_dir():
+            # Read before site-packages and whatever an editable install adds, and inherited by the worker's children.
+            others = filter(None, [os.environ.get("PYTHONPATH")])
+            environment["PYTHONPATH"] = os.pathsep.join([str(launch.code), *others])
+        elif launch.code is not None:
+            say(f"the code it was asked for with is gone from {launch.code}; it works with what is there now")
         return environment
 
     def _watch(self, worker: WorkerProcess, before: Mapping[str, tuple[int, int]]) -> None:

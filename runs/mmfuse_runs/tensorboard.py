@@ -15,15 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmfuse.errors import DataInvalid
+from mmfuse_runs.protobuf import FIXED32, VARINT, fields
 
 PATTERN = "events.out.tfevents.*"
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FLOAT, _DOUBLE = 1, 2
 """``DataType`` of tensors."""
 _HEAD, _TAIL = 12, 4
-
-Field = tuple[int, int, "int | memoryview"]
-"""Number, wire type and raw value of one field of a message."""
 
 
 class Scalar(NamedTuple):
@@ -67,7 +64,7 @@ def _records(data: bytes) -> Iterator[memoryview]:
 
 def _scalars(event: memoryview) -> Iterator[Scalar]:
     step, time, summaries = 0, 0.0, []
-    for number, _, value in _fields(event):
+    for number, _, value in fields(event):
         if number == 1:
             time = _double(value)
         elif number == 2 and isinstance(value, int):
@@ -75,7 +72,7 @@ def _scalars(event: memoryview) -> Iterator[Scalar]:
         elif number == 5 and isinstance(value, memoryview):
             summaries.append(value)
     for summary in summaries:
-        for number, _, value in _fields(summary):
+        for number, _, value in fields(summary):
             if number == 1 and isinstance(value, memoryview):
                 tag, found = _value(value)
                 yield Scalar(step, time, tag, found)
@@ -83,10 +80,10 @@ def _scalars(event: memoryview) -> Iterator[Scalar]:
 
 def _value(message: memoryview) -> tuple[str, float | None]:
     tag, found = "", None
-    for number, wire, value in _fields(message):
+    for number, wire, value in fields(message):
         if number == 1 and isinstance(value, memoryview):
             tag = bytes(value).decode()
-        elif number == 2 and wire == _FIXED32:
+        elif number == 2 and wire == FIXED32:
             found = _float(value)
         elif number == 8 and isinstance(value, memoryview):
             found = _tensor(value)
@@ -96,49 +93,14 @@ def _value(message: memoryview) -> tuple[str, float | None]:
 def _tensor(message: memoryview) -> float | None:
     """The number in a tensor of one element."""
     kind, values = 0, b""
-    for number, wire, value in _fields(message):
+    for number, wire, value in fields(message):
         if number == 1 and isinstance(value, int):
             kind = value
-        elif number in (4, 5, 6) and wire != _VARINT:
+        elif number in (4, 5, 6) and wire != VARINT:
             values += bytes(value) if isinstance(value, memoryview) else b""
     if (kind, len(values)) == (_FLOAT, 4):
         return float(struct.unpack("<f", values)[0])
     return float(struct.unpack("<d", values)[0]) if (kind, len(values)) == (_DOUBLE, 8) else None
-
-
-def _fields(message: memoryview) -> Iterator[Field]:
-    """The fields of a message; those of fixed length as their bytes."""
-    place = 0
-    while place < len(message):
-        key, place = _varint(message, place)
-        number, wire = key >> 3, key & 7
-        if wire == _VARINT:
-            value, place = _varint(message, place)
-            yield number, wire, value
-            continue
-        if wire == _BYTES:
-            length, place = _varint(message, place)
-        elif wire in (_FIXED64, _FIXED32):
-            length = 8 if wire == _FIXED64 else 4
-        else:
-            raise ValueError(f"a field of unknown type {wire}")
-        if place + length > len(message):
-            raise ValueError("a field is longer than its message")
-        yield number, wire, message[place : place + length]
-        place += length
-
-
-def _varint(message: memoryview, place: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[place]
-        place += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, place
-        shift += 7
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")
 
 
 def _double(value: int | memoryview) -> float:

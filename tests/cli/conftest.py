@@ -159,6 +159,7 @@ class FakeLauncher:
     ending: str = "finished"
     error: Mapping[str, Any] | None = None
     started: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+    codes: list[str | None] = field(default_factory=list)
 
     def start(
         self,
@@ -167,11 +168,13 @@ class FakeLauncher:
         *,
         device: str | None = None,
         data_root: str | None = None,
+        code: str | None = None,
         started_by: str = "cli",
     ) -> None:
         """Take the place of `mmfuse_runs.launch.start`."""
         assert started_by == "cli"
         self.started.append((run_id, device, data_root))
+        self.codes.append(code)
         write_outcome(store.folder(run_id).path, state=self.ending, error=self.error)
 
 

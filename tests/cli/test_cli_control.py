@@ -262,6 +262,23 @@ def test_gc_removes_by_rule_and_spares_live_and_starred_runs(mmfuse, make_run, s
     assert {record.id for record in store.records()} == {starred, young, live}
 
 
+def test_gc_removes_kept_code_with_the_last_run_that_has_it(mmfuse, make_run, store):
+    needed, needless = store.home / "code" / "0123456789abcdef", store.home / "code" / "fedcba9876543210"
+    for number, snapshot in enumerate((needed, needless)):
+        snapshot.mkdir(parents=True)
+        os.utime(snapshot, (0, 0))
+        run_id = make_run("finished", age=number * 86400.0 * 3)
+        (store.folder(run_id).path / "launch.json").write_text(f'{{"attempts": [{{"code": "{snapshot.name}"}}]}}')
+
+    planned = mmfuse("runs", "gc", "--older", "1d", "--dry-run")
+    assert needless.exists()
+    result = mmfuse("runs", "gc", "--older", "1d", "--yes")
+
+    assert "snapshot" not in planned.stderr
+    assert "removed 1 snapshot of code" in result.stderr
+    assert (needed.exists(), needless.exists()) == (True, False)
+
+
 def test_gc_counts_runs_that_never_worked_as_short(mmfuse, make_run, store):
     crashed = make_run("crashed")
     make_run("finished")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import shlex
 import subprocess
@@ -12,6 +14,7 @@ import pytest
 import typer
 from typer.main import get_command
 
+from mmfuse_cli import render
 from mmfuse_cli.lazy import LazyGroup
 from mmfuse_cli.main import app
 from mmfuse_runs import control
@@ -111,6 +114,19 @@ def test_the_command_of_a_run_can_be_typed(mmfuse, make_run):
     assert shlex.split(command)[:5] == ["mmfuse", "search", "mixmas", "--dataset", "avmnist"]
     assert "--set fit.epochs=7" in command
     assert mmfuse(*shlex.split(command)[1:], "--dry-run").exit_code == 0
+
+
+def test_the_command_is_copied_where_there_is_a_terminal(mmfuse, make_run, monkeypatch):
+    make_run("finished", seed=3)
+    refused = mmfuse("runs", "cmd", "latest", "--copy")
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+
+    assert render.copy(refused.stdout)
+
+    assert "no terminal to copy to" in refused.stderr
+    assert terminal.getvalue() == f"\x1b]52;c;{base64.b64encode(refused.stdout.encode()).decode()}\a"
 
 
 @pytest.fixture

@@ -48,11 +48,14 @@ def test_several_runs_share_one_chart_and_are_named(mmfuse, two_runs):
 def test_a_difference_may_include_where_curves_ended_and_were_best(mmfuse, two_runs, store):
     write_metrics(store, two_runs[1], [(0, 0.2), (10, 0.9), (20, 0.7)])
 
-    told = json.loads(mmfuse("runs", "diff", "first", "second", "--curves", "--json").stdout)["differences"]
+    told, without = (
+        json.loads(mmfuse("runs", "diff", "first", "second", *words, "--json").stdout)["differences"]
+        for words in ([], ["--no-curves"])
+    )
 
     assert told["best(val/accuracy)"] == [0.7, 0.9]
     assert "last(val/accuracy)" not in told
-    assert "best(val/accuracy)" not in json.loads(mmfuse("runs", "diff", "first", "second", "--json").stdout)
+    assert "best(val/accuracy)" not in without
 
 
 def test_the_score_of_a_search_is_drawn_by_trial(mmfuse, make_run):

@@ -271,10 +271,25 @@ def test_eval_of_a_run_without_checkpoint_says_so(mmfuse, make_run, launcher):
 
 def test_rerun_repeats_the_spec_exactly(mmfuse, make_run, launcher, store):
     origin = make_run("finished", seed=4, settings=["repeats=2", "fit.epochs=7", "data.limit=100"])
+    attempt = {"attempt": 1, "device": "cpu", "data_root": "/old data"}
+    (store.folder(origin).path / "launch.json").write_text(json.dumps({"format": 1, "attempts": [attempt]}))
 
     mmfuse("runs", "rerun", origin)
 
-    assert spec_of(store, launcher.started[0][0]) == spec_of(store, origin)
+    (run_id, device, data_root), *_ = launcher.started
+    assert spec_of(store, run_id) == spec_of(store, origin)
+    assert (device, data_root) == ("cpu", "/old data")
+
+
+@pytest.mark.parametrize(("words", "code"), [([], "0123456789abcdef"), (["--code", "current"], "current")])
+def test_rerun_takes_the_code_of_the_old_run_unless_told_otherwise(mmfuse, make_run, launcher, store, words, code):
+    origin = make_run("finished", kind="train")
+    path = store.folder(origin).path / "launch.json"
+    path.write_text(json.dumps({"format": 1, "attempts": [{"attempt": 1, "code": "0123456789abcdef"}]}))
+
+    mmfuse("runs", "rerun", origin, *words)
+
+    assert launcher.codes == [code]
 
 
 def test_rerun_with_changes_changes_only_those(mmfuse, make_run, launcher, store):
@@ -311,8 +326,8 @@ def test_resume_asks_for_the_next_attempt_and_follows_it(mmfuse, make_run, end_r
     run_id = make_run("stopped")
     asked = []
 
-    def resume(store, run_id, *, device, data_root):
-        asked.append((run_id, device))
+    def resume(store, run_id, *, device, data_root, code):
+        asked.append((run_id, device, code))
         end_run(run_id, "finished")
 
     monkeypatch.setattr(control, "resume", resume)
@@ -320,7 +335,7 @@ def test_resume_asks_for_the_next_attempt_and_follows_it(mmfuse, make_run, end_r
     result = mmfuse("runs", "resume", "latest", "--device", "cpu")
 
     assert result.exit_code == 0
-    assert asked == [(run_id, "cpu")]
+    assert asked == [(run_id, "cpu", None)]
     assert "test/accuracy" in result.stdout
 
 

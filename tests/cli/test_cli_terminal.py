@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import pty
-import select
 import shlex
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -258,7 +252,7 @@ def test_tab_offers_metrics_settings_conditions_and_trials(complete, make_run, m
     run_id = make_run("finished", trials=[make_trial(0, 0.5), make_trial(1, 0.6)], tags=["paper"])
 
     assert complete("mmfuse runs show latest --plot val/") == ["val/accuracy"]
-    assert complete("mmfuse runs ls --sort +best(val/") == ["+best(val/accuracy)"]
+    assert complete("mmfuse runs ls --sort +best(val/") == [r"+best\(val/accuracy\)"]
     assert complete("mmfuse runs ls --cols id,fit.ep") == ["id,fit.epochs"]
     assert complete("mmfuse runs export --rows subj") == ["subject"]
     assert complete("mmfuse runs kill state:") == ["state:finished"]
@@ -272,47 +266,6 @@ def test_tab_offers_what_lies_in_the_trash(complete, make_run, mmfuse):
     mmfuse("runs", "rm", run_id, "--yes")
 
     assert complete("mmfuse runs restore 2") == [run_id]
-
-
-def test_a_name_is_completed_as_it_is_typed_into_bash(make_run, tmp_path):
-    make_run("finished", name="baseline")
-    folder = Path(sys.executable).parent
-    # What --show-completion prints, asked for by name: that option looks for a shell among its ancestors, and in
-    # continuous integration there may be none.
-    script = subprocess.run(
-        [folder / "mmfuse"], env=os.environ | {"_MMFUSE_COMPLETE": "source_bash"}, capture_output=True, text=True
-    ).stdout
-    (tmp_path / "rc").write_text(f"{script}\nPS1='ready> '\nPATH={folder}:$PATH\n")
-    terminal, other = pty.openpty()
-
-    with subprocess.Popen(
-        ["bash", "--noprofile", "--rcfile", str(tmp_path / "rc"), "-i"],
-        stdin=other,
-        stdout=other,
-        stderr=other,
-        start_new_session=True,
-        env=os.environ | {"TERM": "dumb", "HOME": str(tmp_path)},
-    ) as shell:
-        os.close(other)
-        try:
-            read_until(terminal, "ready> ")
-            os.write(terminal, b"mmfuse runs show base\t")
-            shown = read_until(terminal, "baseline")
-        finally:
-            shell.kill()
-            os.close(terminal)
-
-    assert "mmfuse runs show baseline" in shown
-
-
-def read_until(terminal: int, words: str, *, seconds: float = 30.0) -> str:
-    """What the terminal shows until it shows ``words``."""
-    shown, deadline = "", time.monotonic() + seconds
-    while words not in shown:
-        assert time.monotonic() < deadline, f"{words!r} did not come: {shown!r}"
-        if select.select([terminal], [], [], 0.2)[0]:
-            shown += os.read(terminal, 4096).decode(errors="replace")
-    return shown
 
 
 def test_tab_is_silent_where_nothing_can_be_read(complete, monkeypatch, tmp_path):

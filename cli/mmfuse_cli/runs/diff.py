@@ -1,9 +1,9 @@
-"""`mmfuse runs diff`: where the settings and results of runs differ."""
+"""`mmfuse runs diff`: where the settings, results, code and packages of runs differ."""
 
 from __future__ import annotations
 
 import json as codec
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +13,7 @@ from mmfuse_cli.access import open_store
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import Home, Json, Runs
 from mmfuse_cli.render import out_json, out_painted, say, width
+from mmfuse_cli.runs.code_diff import code_differences, draw_code
 from mmfuse_cli.runs.ls import views_of
 from mmfuse_cli.table import Column, draw
 from mmfuse_runs.comparison import differing, flattened
@@ -24,49 +25,73 @@ if TYPE_CHECKING:
 
 
 @examples(
-    "mmfuse runs diff 7f3a 91bc", "mmfuse runs diff 7f3a latest --all", "mmfuse runs diff 7f3a 91bc 0d1e --curves"
+    "mmfuse runs diff 7f3a 91bc", "mmfuse runs diff 7f3a latest --code", "mmfuse runs diff 7f3a 91bc 0d1e --no-curves"
 )
 def diff(
     runs: Runs,
     everything: Annotated[bool, typer.Option("--all", help="Show what is equal, too.")] = False,
-    curves: Annotated[bool, typer.Option("--curves", help="Add where each metric's curve ended and was best.")] = False,
+    curves: Annotated[
+        bool, typer.Option("--curves/--no-curves", help="Show where each metric's curve ended and was best, too.")
+    ] = True,
+    code: Annotated[bool, typer.Option("--code", help="Show all changes of the code, not only the first.")] = False,
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Show where the settings and results of runs differ.
+    """Show where the settings, results, code and packages of runs differ.
 
-    Settings first, then how the last attempts were started (versions, git, device), then results; with --curves also
-    the last and the best value of every metric that was measured along the way.
+    Settings first, then how the last attempts were started (versions, git, device), then results, with the last and
+    the best value of every metric that was measured along the way; then what was changed in the code from the first
+    run to each other, and packages of other versions.
     """
     store = open_store(home, read_only=True)
-    ids = [store.find(run) for run in runs]
-    if len(set(ids)) < 2:
-        raise BadSpec(f"a difference needs two runs, got {len(set(ids))}", "mmfuse runs diff RUN RUN")
+    ids = list(dict.fromkeys(store.find(run) for run in runs))
+    if len(ids) < 2:
+        raise BadSpec(f"a difference needs two runs, got {len(ids)}", "mmfuse runs diff RUN RUN")
     views = views_of(store, [store.record(run_id) for run_id in ids])
-    facts = [_facts(store.folder(view.record.id), view.record.metrics) for view in views]
-    if curves:
-        facts = [known | _reached(view) for known, view in zip(facts, views, strict=True)]
-    rows = differing(facts, everything=everything)
+    attempts = [_last_attempt(store.folder(run_id)) for run_id in ids]
+    sections = {
+        "settings": [flattened(store.folder(run_id).spec()) for run_id in ids],
+        "started": [flattened({key: each.get(key) for key in _STARTED}, "started.") for each in attempts],
+        "results": [_results(store.folder(view.record.id), view, curves=curves) for view in views],
+    }
+    differences = {title: differing(facts, everything=everything) for title, facts in sections.items()}
+    packages = differing([each.get("packages") or {} for each in attempts], everything=everything)
+    codes = code_differences(store, {run: each.get("code") for run, each in zip(ids, attempts, strict=True)})
     if json:
-        out_json({"runs": ids, "differences": rows})
+        flat = {key: values for rows in differences.values() for key, values in rows.items()}
+        told = [each.to_json(whole=code) for each in codes]
+        out_json({"runs": ids, "differences": flat, "code": told, "packages": packages})
         return
-    if not rows:
+    parts = [_table(title, ids, rows) for title, rows in differences.items() if rows]
+    parts += [draw_code(each, whole=code) for each in codes]
+    parts += [_table("packages", ids, packages)] if packages else []
+    if not parts:
         say("no difference")
         return
-    columns = [Column("key", ""), *(Column(run_id, run_id) for run_id in ids)]
+    out_painted([line for part in parts for line in ("", *part)][1:])
+
+
+_STARTED = ("mmfuse", "python", "host", "device", "git")
+
+
+def _table(title: str, ids: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> list[str]:
+    columns = [Column("key", title), *(Column(run_id, run_id) for run_id in ids)]
     cells = [
         {"key": key} | {run: _shown(value) for run, value in zip(ids, values, strict=True)}
         for key, values in rows.items()
     ]
-    out_painted(draw(columns, cells, width=width()))
+    return draw(columns, cells, width=width())
 
 
-def _facts(folder: RunFolder, metrics: Mapping[str, float]) -> dict[str, Any]:
+def _last_attempt(folder: RunFolder) -> Mapping[str, Any]:
     attempts = folder.launch().get("attempts") or [{}]
-    started = {key: attempts[-1].get(key) for key in ("mmfuse", "python", "host", "device", "git")}
+    return attempts[-1] if isinstance(attempts[-1], Mapping) else {}
+
+
+def _results(folder: RunFolder, view: RunView, *, curves: bool) -> dict[str, Any]:
     result = (folder.exit() or {}).get("result") or {}
     told = {f"result.{key}": result[key] for key in ("fingerprint", "architecture_key", "parameters") if key in result}
-    return {**flattened(folder.spec()), **flattened(started, "started."), **told, **metrics}
+    return {**told, **view.record.metrics, **(_reached(view) if curves else {})}
 
 
 def _reached(view: RunView) -> dict[str, Any]:

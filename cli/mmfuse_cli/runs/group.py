@@ -21,7 +21,9 @@ class RunsGroup(LazyGroup):
         "resume": Entry("mmfuse_cli.runs.resume:resume", "Go on with a run that was stopped or has crashed."),
         "adopt": Entry("mmfuse_cli.runs.control:adopt", "Supervise runs again whose supervisor died."),
         "compare": Entry("mmfuse_cli.runs.compare:compare", "Put runs side by side, best first."),
-        "diff": Entry("mmfuse_cli.runs.diff:diff", "Show where the settings and results of runs differ."),
+        "diff": Entry(
+            "mmfuse_cli.runs.diff:diff", "Show where the settings, results, code and packages of runs differ."
+        ),
         "cmd": Entry("mmfuse_cli.runs.cmd:cmd", "Print the command that does the same again."),
         "rerun": Entry("mmfuse_cli.runs.rerun:rerun", "Start a new run with the settings of an old one."),
         "baselines": Entry("mmfuse_cli.runs.baselines:baselines", "Queue what a search must be compared with."),

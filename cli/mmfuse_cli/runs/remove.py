@@ -64,10 +64,12 @@ def gc(
     """Remove runs by age, length and state.
 
     Live and starred runs always stay. At least one rule is needed. The files are deleted; with --trash those of runs
-    that mmfuse runs rm removed.
+    that mmfuse runs rm removed. Code that was kept for runs goes with the last run that has it.
     """
     if trash:
-        _empty_trash(open_store(home), older, refused=bool(conditions or shorter), dry_run=dry_run, yes=yes, json=json)
+        store = open_store(home)
+        _empty_trash(store, older, refused=bool(conditions or shorter), dry_run=dry_run, yes=yes, json=json)
+        _remove_unused_code(store, dry_run=dry_run)
         return
     if not conditions and older is None and shorter is None:
         raise BadSpec("no rule says which runs may go", "mmfuse runs gc --older 30d --dry-run")
@@ -79,8 +81,19 @@ def gc(
     chosen = meet(store, meet(store, removable, conditions), rules)
     if not chosen and not json:
         say("nothing to remove")
-        return
-    _remove(store, chosen, forever=True, dry_run=dry_run, yes=yes, json=json)
+    else:
+        _remove(store, chosen, forever=True, dry_run=dry_run, yes=yes, json=json)
+    _remove_unused_code(store, dry_run=dry_run)
+
+
+def _remove_unused_code(store: RunStore, *, dry_run: bool) -> None:
+    from mmfuse_runs import sourcecode
+
+    snapshots = [] if dry_run else sourcecode.unused(store.home)
+    for snapshot in snapshots:
+        sourcecode.remove(snapshot)
+    if snapshots:
+        say(f"removed {len(snapshots)} snapshot{'s' * (len(snapshots) != 1)} of code that no run has")
 
 
 def _remove(

@@ -135,6 +135,7 @@ def _fact_rows(record: RunRecord, folder: RunFolder) -> list[dict[str, str]]:
         "notes": record.notes,
         "mmfuse": str(attempts[-1].get("mmfuse") or ""),
         "git": f"{str(git.get('sha', ''))[:12]}{' (changed)' if git.get('dirty') else ''}",
+        "code": " ".join(str(attempts[-1][key]) for key in ("code", "code_remark") if attempts[-1].get(key)),
         "folder": str(folder.path),
     }
     return [{"what": what, "value": value} for what, value in facts.items() if value]
