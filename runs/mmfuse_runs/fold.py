@@ -59,12 +59,19 @@ def fold(folder: RunFolder, known: Mapping[str, Any] | None = None) -> Fields:
 def _identity(folder: RunFolder, fields: Fields) -> Fields:
     spec = folder.spec()
     identity: Fields = {"kind": str(spec.get("kind", "")), "seed": spec.get("seed")}
-    for name, value in (("subject", spec.get("search") or spec.get("family")), ("dataset", spec.get("dataset"))):
+    for name, value in (("subject", _subject(spec)), ("dataset", spec.get("dataset"))):
         if value:
             identity[name] = str(value)
     if "family" in spec:
         identity |= _architecture(spec)
     return identity
+
+
+def _subject(spec: Mapping[str, Any]) -> str | None:
+    """What `mmfuse_runs.specs.subject_of` calls the run, of what need be no spec; None where only its id says it."""
+    if spec.get("kind") == "extract":
+        return "-".join(str(part) for part in (spec.get("encoder"), spec.get("size")) if part)
+    return spec.get("search") or spec.get("family")
 
 
 def _meta(folder: RunFolder, fields: Fields) -> Fields:
