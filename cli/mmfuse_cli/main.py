@@ -1,6 +1,6 @@
 """The entry point: the tree of commands, and the one place where errors become sentences and exit codes.
 
-Exit codes: 0 done, 1 the run (or the request) failed, 2 usage or spec, 75 stopped and resumable, 130 interrupted.
+Exit codes: 0 done, 1 the run (or the request) failed, 2 usage, spec or data, 75 stopped and resumable, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -41,6 +41,14 @@ def is_there(folder: Path) -> bool:
     return (folder / PICKLE).is_file() or (folder / CONVERTED).is_file()
 
 
+def not_there(folder: Path) -> tuple[str, str]:
+    """The sentence and the hint for a folder that holds neither."""
+    return (
+        f"MIMIC-III is not in {folder}: neither {CONVERTED} nor {PICKLE}",
+        f"ask MultiBench's authors for {PICKLE} (access to MIMIC-III is needed), or --set data.source=stand-in",
+    )
+
+
 def read(folder: Path) -> Stays:
     """The folder's stays, from the conversion where there is one.
 
@@ -51,10 +59,7 @@ def read(folder: Path) -> Stays:
     if (folder / CONVERTED).is_file():
         return _stays(_read_npz(folder / CONVERTED), folder / CONVERTED)
     if not (folder / PICKLE).is_file():
-        raise DataMissing(
-            f"MIMIC-III is not in {folder}: neither {CONVERTED} nor {PICKLE}",
-            f"ask MultiBench's authors for {PICKLE} (access to MIMIC-III is needed), or --set data.source=stand-in",
-        )
+        raise DataMissing(*not_there(folder))
     return _stays(load_arrays(folder / PICKLE), folder / PICKLE)
 
 

@@ -79,6 +79,13 @@ def test_json_result_holds_state_and_result(mmfuse, launcher):
         ("train", "--dataset", "avmnist"),
         ("eval", "checkpoint", "nowhere.pt"),
         ("eval", "checkpoint", "latest", "--split", "tests"),
+        ("eval", "checkpoint", __file__, "--dataset", "avmnist"),
+        ("search", "mixmas", "--dataset", "avmnist", "--preset", "small", "--device", "cuda:99"),
+        ("search", "mixmas", "--dataset", "avmnist", "--preset", "small", "--set", "data.source=real"),
+        ("train", "m2_mixer", "--dataset", "mimic_iii", "--preset", "mimic_iii_h", "--set", "data.source=real"),
+        ("train", "fusemix", "--dataset", "latents", "--set", 'data.files=["a.h5", "b.h5"]'),
+        ("sweep", "linear_probe", "--dataset", "avmnist", "--over", "data.source=stand-in,real"),
+        ("extract", "coco", "--modality", "image", "--encoder", "dinov2-small"),
     ],
 )
 def test_a_wrong_spec_is_one_sentence_with_a_hint_and_leaves_no_run(mmfuse, launcher, store, words):
@@ -240,11 +247,15 @@ def test_eval_measures_the_best_checkpoint_of_a_run_as_a_run_of_its_own(mmfuse, 
     assert spec["checkpoint"] == str(checkpoint)
 
 
+EMPTY_ARCHIVE = b"PK\x05\x06" + bytes(18)
+"""What a checkpoint is a kind of."""
+
+
 def test_eval_of_a_file_in_a_run_folder_knows_its_dataset(mmfuse, make_run, launcher, store):
     origin = make_run("finished", kind="train")
     checkpoint = store.folder(origin).path / "checkpoints" / "last.pt"
     checkpoint.parent.mkdir()
-    checkpoint.write_bytes(b"weights")
+    checkpoint.write_bytes(EMPTY_ARCHIVE)
 
     mmfuse("eval", "checkpoint", str(checkpoint))
 
@@ -252,7 +263,7 @@ def test_eval_of_a_file_in_a_run_folder_knows_its_dataset(mmfuse, make_run, laun
 
 
 def test_eval_of_a_lone_file_needs_the_dataset(mmfuse, launcher, store, tmp_path):
-    (tmp_path / "best.pt").write_bytes(b"weights")
+    (tmp_path / "best.pt").write_bytes(EMPTY_ARCHIVE)
 
     refused = mmfuse("eval", "checkpoint", str(tmp_path / "best.pt"))
     mmfuse("eval", "checkpoint", str(tmp_path / "best.pt"), "--dataset", "avmnist")
