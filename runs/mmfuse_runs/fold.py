@@ -18,6 +18,7 @@ from mmfuse_runs.folder import RunFolder, trials_of
 from mmfuse_runs.records import DEFAULTS, SETTLED, architecture_label
 from mmfuse_runs.result import INDEXED
 from mmfuse_runs.states import LIVE, TERMINAL, State, observe
+from mmfuse_runs.verdict import judge_bereft
 from mmfuse_runs.wellformed import well_formed_json
 
 Fields = dict[str, Any]
@@ -108,12 +109,20 @@ def _life(folder: RunFolder, fields: Fields) -> Fields:
         "signal": record.get("signal"),
     }
     if seen.state == State.LOST and record["state"] != State.LOST:
-        reason = f"its processes ended without a word while it was {record['state']}"
-        life |= {"reason": reason, "ended": mtime_ns / 1e9}
+        verdict = judge_bereft(record, _last_word(folder))
+        life |= {"state": str(verdict.state), "reason": verdict.reason, "ended": mtime_ns / 1e9}
     elif seen.state in TERMINAL:
         life["ended"] = record.get("since")
     unclaimed = seen.state == State.QUEUED and record.get("supervisor") is None
     return life | ({SETTLED: mtime_ns} if seen.state in TERMINAL or unclaimed else {})
+
+
+def _last_word(folder: RunFolder) -> dict[str, Any] | None:
+    """What exit.json says; a damaged one says nothing here, and is told of by `_outcome`."""
+    try:
+        return folder.exit()
+    except StoreError:
+        return None
 
 
 def _told(folder: RunFolder, fields: Fields) -> Fields:

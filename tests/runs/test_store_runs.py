@@ -285,6 +285,28 @@ def test_a_run_whose_processes_are_gone_is_lost(store: RunStore) -> None:
     assert folder.state()["state"] == "running"
 
 
+@pytest.mark.parametrize(
+    ("attempt", "status", "error", "state", "reason"),
+    [
+        (1, "finished", None, "finished", ""),
+        (1, "stopped", None, "stopped", ""),
+        (1, "failed", {"message": "the loss is not a number"}, "crashed", "the loss is not a number"),
+        (0, "finished", None, "lost", "its processes ended without a word while it was running"),
+    ],
+)
+def test_the_last_word_of_a_worker_counts_though_no_supervisor_was_left_to_write_it_down(
+    store: RunStore, attempt: int, status: str, error: dict[str, str] | None, state: str, reason: str
+) -> None:
+    folder = create(store)
+    advance(folder, "running", supervisor=NOBODY, worker=NOBODY)
+    word = {"format": 1, "attempt": attempt, "status": status, "error": error, "exit_code": 0, "result": {}}
+    (folder.path / "exit.json").write_text(json.dumps(word))
+
+    record = listed(store)
+
+    assert (record.state, record.reason, record.damaged) == (state, reason, False)
+
+
 def test_a_run_that_nobody_ever_started_is_lost_after_a_while(store: RunStore) -> None:
     folder = create(store)
     assert listed(store).state == "queued"
