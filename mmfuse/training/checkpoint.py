@@ -88,11 +88,18 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
+    except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into the latter
         with suppress(OSError):
             temporary.unlink()
-        reason = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
-        raise StoreError(f"cannot write the checkpoint {path}: {reason}", "free some space, then resume") from error
+        raise StoreError(
+            f"cannot write the checkpoint {path}: {why_refused(error)}", "free some space, then resume"
+        ) from error
+
+
+def why_refused(error: OSError | RuntimeError) -> str:
+    """Why a file could not be saved, in words; torch's writer tells positions in its source instead."""
+    strerror = error.strerror if isinstance(error, OSError) else None
+    return strerror or "the disk took only a part of it (is it full?)"
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

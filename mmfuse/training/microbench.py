@@ -30,6 +30,7 @@ from mmfuse.models.fusion_mixer import FusionMixer
 from mmfuse.report import Reporter, TrialRecord
 from mmfuse.search.drive import Trial
 from mmfuse.spec import BenchmarkOptions
+from mmfuse.training.checkpoint import why_refused
 from mmfuse.training.forked import Died, Message, Send, run_forked
 from mmfuse.training.optimiser import make_optimiser
 from mmfuse.training.quick import QuickTraining
@@ -354,10 +355,9 @@ class MicroBenchmark:
         try:
             torch.save(value, temporary)
             temporary.replace(path)
-        except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
+        except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into the latter
             temporary.unlink(missing_ok=True)
-            reason = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
-            raise StoreError(f"cannot write {path}: {reason}", "free some space, then resume") from error
+            raise StoreError(f"cannot write {path}: {why_refused(error)}", "free some space, then resume") from error
 
 
 class _FusionOnly(nn.Module):

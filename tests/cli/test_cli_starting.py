@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from mmfuse_cli import follow
 from mmfuse_cli.follow import Interrupts
 from mmfuse_cli.lazy import load
 from mmfuse_runs import control
+from mmfuse_runs.identity import ProcessIdentity
 
 
 @pytest.fixture(autouse=True)
@@ -169,6 +171,20 @@ def test_watching_never_stops_a_run(mmfuse, make_run, monkeypatch):
     monkeypatch.setattr(follow, "Interrupts", ScriptedInterrupts)
 
     assert mmfuse("runs", "watch", "latest").exit_code == 130
+
+
+def test_a_run_whose_end_a_full_disk_keeps_back_is_not_followed_for_ever(mmfuse, make_run, store, monkeypatch):
+    path = store.folder(make_run("running")).path / "state.json"
+    gone = ProcessIdentity.own()._replace(start_ticks=1)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"worker": gone.to_json()}))
+    monkeypatch.setattr(follow, "UNWRITTEN_S", 0.0)
+    monkeypatch.setattr(follow.shutil, "disk_usage", lambda home: SimpleNamespace(free=0))
+
+    result = mmfuse("runs", "watch", "latest")
+
+    assert result.exit_code == 1
+    assert "is full" in result.stderr
+    assert "free some space" in result.stderr
 
 
 @pytest.mark.parametrize(("state", "code"), [("finished", 0), ("crashed", 1), ("killed", 1), ("stopped", 75)])
