@@ -251,7 +251,9 @@ def _keywords(function: Callable[..., Any], words: list[str], dataset: str) -> d
     for flag, value in zip(pairs[::2], [*pairs[1::2], None][: len(pairs[::2])], strict=True):
         name = flag.removeprefix("--").replace("-", "_")
         if name not in parameters:
-            raise unknown_name(f"option of data build {dataset}", flag, [f"--{known}" for known in parameters])
+            raise unknown_name(
+                f"option of data build {dataset}", flag, [f"--{known.replace('_', '-')}" for known in parameters]
+            )
         if value is None:
             raise BadSpec(f"{flag} needs a value", usage)
         given[name] = _converted(value, takes[name], flag)

@@ -71,7 +71,9 @@ def _explain(problem: BaseException, arguments: list[str]) -> tuple[str, str, in
     if isinstance(problem, MmfuseError):
         return problem.message, problem.hint, problem.exit_code
     if isinstance(problem, typer.TyperException):
-        return _first_lower(problem.format_message()), _help_hint(problem), problem.exit_code
+        # Words of pydantic's own that its messages about our values begin with.
+        message = problem.format_message().replace("Value error, ", "")
+        return _first_lower(message), _help_hint(problem), problem.exit_code
     if isinstance(problem, typer.Abort | KeyboardInterrupt):
         return "interrupted", "", INTERRUPTED
     if isinstance(problem, OSError):

@@ -289,6 +289,21 @@ def test_eval_of_a_lone_file_needs_the_dataset(mmfuse, launcher, store, tmp_path
     assert spec_of(store, launcher.started[0][0])["dataset"] == "avmnist"
 
 
+def test_retrieval_is_refused_where_the_data_are_no_pairs(mmfuse, launcher, tmp_path):
+    (tmp_path / "best.pt").write_bytes(EMPTY_ARCHIVE)
+
+    result = mmfuse("eval", "retrieval", str(tmp_path / "best.pt"), "--dataset", "toy")
+
+    assert (result.exit_code, launcher.started) == (2, [])
+    assert "toy is a multiclass task, not pairs of latents" in result.stderr
+
+
+def test_a_word_that_is_none_of_those_known_is_told_without_pydantics_prefix(mmfuse):
+    result = mmfuse("eval", "checkpoint", "latest", "--split", "tests")
+
+    assert result.stderr.startswith("error: invalid value for '--split': 'tests' is not one of 'train', 'val', 'test'")
+
+
 def test_eval_of_a_run_without_checkpoint_says_so(mmfuse, make_run, launcher):
     result = mmfuse("eval", "checkpoint", make_run("stopped"))
 
