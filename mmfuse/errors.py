@@ -42,6 +42,8 @@ class DataMissing(MmfuseError):
 class DataInvalid(MmfuseError):
     """Files that are there but truncated, of another shape or mixed up."""
 
+    exit_code = 2
+
 
 class CheckpointMismatch(MmfuseError):
     """A checkpoint of another format, dataset or architecture than the one asked for."""

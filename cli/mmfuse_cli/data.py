@@ -10,13 +10,13 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from mmfuse.errors import BadSpec, unknown_name
+from mmfuse.errors import BadSpec, DataInvalid, unknown_name
 from mmfuse_cli import complete
 from mmfuse_cli.access import data_folder
 from mmfuse_cli.lazy import Entry, LazyGroup, examples, plain_app
 from mmfuse_cli.meter import Meter
 from mmfuse_cli.parameters import DataRoot, Home, Json, Settings
-from mmfuse_cli.render import out, out_json, out_painted, say, width
+from mmfuse_cli.render import error, out, out_json, out_painted, say, width
 from mmfuse_cli.table import Column, draw
 
 
@@ -148,7 +148,11 @@ def check(
     module = DATASETS.get(dataset)
     values = parse_assignments(word.removeprefix("data.") for word in settings or ())
     options = parse_options(module.Options, values, what=f"dataset {dataset}")
-    status = _metered(module.check, _root(home, data_root), options)
+    try:
+        status = _metered(module.check, _root(home, data_root), options)
+    except DataInvalid as damage:  # what was asked for, as for `runs fsck`, and no mistake of who asked
+        error(damage.message, damage.hint)
+        raise typer.Exit(1) from None
     if json:
         out_json({"dataset": _told(module, status)})
     else:
@@ -247,7 +251,9 @@ def _keywords(function: Callable[..., Any], words: list[str], dataset: str) -> d
     for flag, value in zip(pairs[::2], [*pairs[1::2], None][: len(pairs[::2])], strict=True):
         name = flag.removeprefix("--").replace("-", "_")
         if name not in parameters:
-            raise unknown_name(f"option of data build {dataset}", flag, [f"--{known}" for known in parameters])
+            raise unknown_name(
+                f"option of data build {dataset}", flag, [f"--{known.replace('_', '-')}" for known in parameters]
+            )
         if value is None:
             raise BadSpec(f"{flag} needs a value", usage)
         given[name] = _converted(value, takes[name], flag)
@@ -268,6 +274,6 @@ def _converted(value: str, annotation: Any, flag: str) -> Any:
 
     try:
         converted = TypeAdapter(annotation).validate_python(value)
-    except ValidationError as error:
-        raise BadSpec(f"{flag}: {error.errors()[0]['msg'].lower()}, got '{value}'") from None
+    except ValidationError as problem:
+        raise BadSpec(f"{flag}: {problem.errors()[0]['msg'].lower()}, got '{value}'") from None
     return converted.expanduser() if isinstance(converted, Path) else converted

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mmfuse.errors import BadSpec
 from mmfuse_cli import complete
 from mmfuse_cli.access import open_store
 from mmfuse_cli.lazy import Entry, LazyGroup, examples, plain_app
@@ -134,11 +135,15 @@ def retrieval(
     Recalls both ways, with what a bootstrap over images (or whatever stands first in the pairs) says of them; ties
     count against the model. Where pairs share only a class: precision at 1, MAP@R and a linear probe.
     """
+    from mmfuse.registry import DATASETS
     from mmfuse_cli.starting import Label, Manner, Placement, start_and_follow
     from mmfuse_runs.origin import resolve_checkpoint
 
     store = open_store(home)
     spec = resolve_checkpoint(store, place, dataset=dataset, split=split.value, settings=settings or ())
+    kind = DATASETS.declaration(spec.dataset).TASK.kind
+    if kind != "retrieval":
+        raise BadSpec(f"{spec.dataset} is a {kind} task, not pairs of latents", f"mmfuse eval checkpoint {place}")
     other = (
         resolve_checkpoint(store, against, dataset=spec.dataset, split=split.value, settings=()) if against else None
     )

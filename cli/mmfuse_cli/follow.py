@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -10,15 +11,20 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from mmfuse.errors import RunBusy
+from mmfuse.errors import RunBusy, StoreError
 from mmfuse_cli.glimpse import Watcher
 from mmfuse_cli.views import View, choose_view
+from mmfuse_runs.identity import ProcessIdentity
 
 if TYPE_CHECKING:
     from mmfuse_runs.store import RunStore
 
 POLL_S = 0.25
 """Seconds between two looks."""
+UNWRITTEN_S = 3.0
+"""Seconds that a full disk may keep back the end of a run before its follower is told."""
+FULL_BYTES = 1 << 16
+"""Less free space than this is a full disk."""
 STOP_HINT = "Ctrl-C asks it to save and stop"
 LEAVE_HINT = "Ctrl-C leaves it to itself"
 
@@ -58,6 +64,9 @@ def follow(store: RunStore, run_id: str, *, ours: bool, drawn: Sequence[str] = (
     """Show the run until it ends. Ctrl-C asks a run that is ``ours`` to stop, and leaves one that is only watched.
 
     A second Ctrl-C leaves in any case. The metrics to be ``drawn`` are shown as charts that grow.
+
+    Raises:
+        StoreError: the run has ended, and a full disk keeps its supervisor from saying so.
     """
     watcher = Watcher(store, run_id, drawn=drawn)
     view = choose_view()
@@ -69,7 +78,7 @@ def follow(store: RunStore, run_id: str, *, ours: bool, drawn: Sequence[str] = (
 
 
 def _watch(store: RunStore, run_id: str, watcher: Watcher, view: View, interrupts: Interrupts, *, ours: bool) -> Ending:
-    asked, told = False, 0
+    asked, told, unwritten_from = False, 0, None
     while True:
         glimpse = watcher.look()
         for warning in glimpse.warnings[told:]:
@@ -83,7 +92,19 @@ def _watch(store: RunStore, run_id: str, watcher: Watcher, view: View, interrupt
         if interrupts.count:
             asked, interrupts.count = True, 0
             _ask_to_stop(store, run_id, view)
+        unwritten_from = (unwritten_from or time.monotonic()) if _end_is_unwritten(store, run_id) else None
+        if unwritten_from is not None and time.monotonic() - unwritten_from >= UNWRITTEN_S:
+            raise StoreError(
+                f"the disk of {store.home} is full, so that the end of run {run_id} cannot be written down",
+                f"free some space, then: mmfuse runs show {run_id}",
+            )
         time.sleep(POLL_S)
+
+
+def _end_is_unwritten(store: RunStore, run_id: str) -> bool:
+    """Whether the worker of a run that is said to go on is gone, on a disk without space to write that down."""
+    worker = ProcessIdentity.from_json(store.folder(run_id).state().get("worker"))
+    return worker is not None and worker.gone() and shutil.disk_usage(store.home).free < FULL_BYTES
 
 
 def _ask_to_stop(store: RunStore, run_id: str, view: View) -> None:

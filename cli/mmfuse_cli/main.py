@@ -1,6 +1,6 @@
 """The entry point: the tree of commands, and the one place where errors become sentences and exit codes.
 
-Exit codes: 0 done, 1 the run (or the request) failed, 2 usage or spec, 75 stopped and resumable, 130 interrupted.
+Exit codes: 0 done, 1 the run (or the request) failed, 2 usage, spec or data, 75 stopped and resumable, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def _explain(problem: BaseException, arguments: list[str]) -> tuple[str, str, in
     if isinstance(problem, MmfuseError):
         return problem.message, problem.hint, problem.exit_code
     if isinstance(problem, typer.TyperException):
-        return _first_lower(problem.format_message()), _help_hint(problem), problem.exit_code
+        # Words of pydantic's own that its messages about our values begin with.
+        message = problem.format_message().replace("Value error, ", "")
+        return _first_lower(message), _help_hint(problem), problem.exit_code
     if isinstance(problem, typer.Abort | KeyboardInterrupt):
         return "interrupted", "", INTERRUPTED
     if isinstance(problem, OSError):

@@ -62,6 +62,7 @@ def sweep(
     """
     from mmfuse.spec import resolve_search, resolve_train
     from mmfuse_cli.starting import Label, Placement, notify_with, start
+    from mmfuse_runs.begin import check_startable
     from mmfuse_runs.specs import command_of
 
     specs: list[tuple[str, Spec]] = []
@@ -78,6 +79,8 @@ def sweep(
         out_json({"specs": [spec.model_dump(mode="json") for _, spec in specs]})
         return
     store = open_store(home)
+    for _, spec in specs:
+        check_startable(store, spec, device=device, data_root=data_root)
     tag = f"sweep-{secrets.token_hex(2)}"
     started = []
     notify_with(notify)

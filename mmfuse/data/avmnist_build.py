@@ -15,6 +15,7 @@ generators, each time because theirs cannot be repeated or leaks:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.io.wavfile import WavFileWarning
 
 from mmfuse.data import avmnist_files as files
 from mmfuse.data.avmnist_inputs import Noise, Utterance, list_esc50, list_fsdd, read_mnist, read_wav
@@ -223,7 +225,8 @@ def _audio(
     progress(0, 1, what="reading recordings")
     total, done = sum(map(len, pairs.values())), 0
     pictures = {split: np.empty((len(rows), SIDE, SIDE), dtype=np.uint8) for split, rows in pairs.items()}
-    with ThreadPoolExecutor(workers) as pool:
+    # Remarks on chunks that are not sound; the filter is the process's, so it is set before there are threads.
+    with warnings.catch_warnings(action="ignore", category=WavFileWarning), ThreadPoolExecutor(workers) as pool:
         clips = list(pool.map(read_wav, [utterance.path for utterance in utterances]))
         sounds = list(pool.map(read_wav, [noise.path for noise in noises]))
 

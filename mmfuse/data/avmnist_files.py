@@ -195,6 +195,8 @@ def read_manifest(folder: Path) -> Manifest | None:
         if record["format"] > _FORMAT:
             raise DataInvalid(f"{path} has format {record['format']}, this mmfuse reads {_FORMAT}", "upgrade mmfuse")
         splits = {split: int(record["splits"][split]) for split in ("train", "val", "test")}
+        if min(splits.values()) < 1:
+            raise ValueError(f"splits of {splits}")
         return Manifest(record["generator"], bool(record["stand_in"]), splits, record["files"], record["facts"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataInvalid(f"{path} is not a manifest of AV-MNIST ({error!r})", _AGAIN) from error

@@ -7,6 +7,7 @@ them. Recordings are listed in the order of their names, never in that of the fo
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import struct
 import zlib
@@ -104,8 +105,11 @@ def read_wav(path: Path) -> NDArray[np.float64]:
         DataInvalid: for a file that is no complete, non-empty recording.
     """
     try:
+        lacking = _bytes_lacking(path)
+        if lacking > 0:
+            raise DataInvalid(f"{path} is cut off: {lacking:,} bytes of its samples are missing", "fetch it again")
         rate, samples = wavfile.read(path)
-    except (ValueError, EOFError, OSError, struct.error) as error:
+    except (ValueError, EOFError, OSError, ArithmeticError, struct.error) as error:
         raise DataInvalid(f"{path} is not a complete WAV file ({error})", "fetch it again") from error
     if samples.size == 0:
         raise DataInvalid(f"{path} holds no samples", "fetch it again")
@@ -117,6 +121,20 @@ def read_wav(path: Path) -> NDArray[np.float64]:
     if values.ndim == 2:
         values = values.mean(axis=1)
     return values if rate == RATE else np.asarray(signal.resample_poly(values, RATE, rate))
+
+
+def _bytes_lacking(path: Path) -> int:
+    """How many bytes of samples a RIFF file promises and does not hold; SciPy reads what is there and only warns."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        order = {b"RIFF": "<", b"RIFX": ">"}.get(file.read(12)[:4])
+        while order and len(header := file.read(8)) == 8:
+            length = int(struct.unpack(f"{order}I", header[4:])[0])
+            if header[:4] == b"data":
+                return file.tell() + length - size
+            file.seek(length + length % 2, os.SEEK_CUR)
+    return 0
 
 
 def _find_idx(folder: Path, name: str) -> Path | None:

@@ -21,6 +21,8 @@ PICKLE, CONVERTED = "im.pk", "mimic_iii.npz"
 _ROWS = {"adm_features_all": (5,), "ep_tdata": (24, 12), "adm_labels_all": (None,), "y_icd9": (20,)}
 """Shape of one stay in each array of the pickle; None is any length."""
 _SHUFFLE_SEED = 10
+_LARGEST = 1e18
+"""Beyond this float32 and int64 come to their ends, and nothing in a hospital is so large."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,14 @@ def is_there(folder: Path) -> bool:
     return (folder / PICKLE).is_file() or (folder / CONVERTED).is_file()
 
 
+def not_there(folder: Path) -> tuple[str, str]:
+    """The sentence and the hint for a folder that holds neither."""
+    return (
+        f"MIMIC-III is not in {folder}: neither {CONVERTED} nor {PICKLE}",
+        f"ask MultiBench's authors for {PICKLE} (access to MIMIC-III is needed), or --set data.source=stand-in",
+    )
+
+
 def read(folder: Path) -> Stays:
     """The folder's stays, from the conversion where there is one.
 
@@ -51,10 +61,7 @@ def read(folder: Path) -> Stays:
     if (folder / CONVERTED).is_file():
         return _stays(_read_npz(folder / CONVERTED), folder / CONVERTED)
     if not (folder / PICKLE).is_file():
-        raise DataMissing(
-            f"MIMIC-III is not in {folder}: neither {CONVERTED} nor {PICKLE}",
-            f"ask MultiBench's authors for {PICKLE} (access to MIMIC-III is needed), or --set data.source=stand-in",
-        )
+        raise DataMissing(*not_there(folder))
     return _stays(load_arrays(folder / PICKLE), folder / PICKLE)
 
 
@@ -154,4 +161,10 @@ def _checked(value: Any, name: str, row: tuple[int | None, ...], path: Path) -> 
     if not fits or (name == "adm_labels_all" and array.shape[1] < 6):
         wanted = "(n, 6 or more)" if name == "adm_labels_all" else f"(n, {', '.join(map(str, row))})"
         raise DataInvalid(f"{path}: {name} has shape {array.shape}, expected {wanted}", "is it MultiBench's im.pk?")
-    return np.where(np.isfinite(array), array, 0.0)
+    cleaned = np.where(np.isfinite(array), array, 0.0)
+    if cleaned.size and np.abs(cleaned).max() > _LARGEST:
+        raise DataInvalid(
+            f"{path}: {name} holds {cleaned.flat[np.abs(cleaned).argmax()]:.3g}, which is no measurement",
+            "is it damaged? fetch it again",
+        )
+    return cleaned

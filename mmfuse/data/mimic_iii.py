@@ -108,8 +108,9 @@ def status(root: Path, options: Options | None = None) -> DataStatus:
     folder = root / TASK.name
     if _wants_real(root, options):
         absent = () if files.is_there(folder) else (files.PICKLE,)
-        problem = f"MIMIC-III is not in {folder}" if absent else ""
-        return DataStatus(TASK.name, "unusable" if absent else "real", folder, not absent, {}, absent, problem)
+        if absent:
+            return DataStatus(TASK.name, "unusable", folder, False, {}, absent, *files.not_there(folder))
+        return DataStatus(TASK.name, "real", folder, True)
     rows = files.split_rows(options.stand_in_size, published=False)
     samples = {split: len(rows[split]) for split in ("train", "val", "test")}
     return DataStatus(TASK.name, "stand-in", None, True, samples, (files.PICKLE,))

@@ -32,6 +32,7 @@ _ALLOWED = {
 
 _DAMAGE = (
     pickle.UnpicklingError,
+    ArithmeticError,
     AttributeError,
     EOFError,
     ImportError,
@@ -39,6 +40,8 @@ _DAMAGE = (
     KeyError,
     MemoryError,
     OSError,
+    RecursionError,
+    SystemError,
     TypeError,
     ValueError,
 )

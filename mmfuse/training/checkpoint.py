@@ -11,7 +11,7 @@ import pickle
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +88,18 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
+    except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into the latter
         with suppress(OSError):
             temporary.unlink()
-        reason = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
-        raise StoreError(f"cannot write the checkpoint {path}: {reason}", "free some space, then resume") from error
+        raise StoreError(
+            f"cannot write the checkpoint {path}: {why_refused(error)}", "free some space, then resume"
+        ) from error
+
+
+def why_refused(error: OSError | RuntimeError) -> str:
+    """Why a file could not be saved, in words; torch's writer tells positions in its source instead."""
+    strerror = error.strerror if isinstance(error, OSError) else None
+    return strerror or "the disk took only a part of it (is it full?)"
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -149,11 +156,19 @@ def check_data(checkpoint: Checkpoint, splits: Splits | LatentSplits) -> None:
     """See that ``checkpoint`` was trained on the data in ``splits``.
 
     Raises:
-        CheckpointMismatch: naming both tasks or both fingerprints.
+        CheckpointMismatch: naming both datasets, what differs of their tasks, or both fingerprints.
     """
-    if checkpoint.task != splits.task:
+    before, now = checkpoint.task, splits.task
+    if before.name != now.name:
         raise CheckpointMismatch(
-            f"the checkpoint was trained for the task {checkpoint.task}, the data is for {splits.task}"
+            f"the checkpoint was trained on {before.name}, and the data is {splits.label}", f"--dataset {before.name}"
+        )
+    if before != now:
+        changed = next(part.name for part in fields(now) if getattr(before, part.name) != getattr(now, part.name))
+        raise CheckpointMismatch(
+            f"the checkpoint was trained for another task of {now.name}: {changed} {getattr(before, changed)!r:.200},"
+            f" now {getattr(now, changed)!r:.200}",
+            "evaluate it with the data options it was trained with",
         )
     if checkpoint.fingerprint != splits.fingerprint:
         raise CheckpointMismatch(

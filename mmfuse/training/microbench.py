@@ -13,6 +13,7 @@ import time
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -22,13 +23,14 @@ from torch import Tensor, nn
 
 from mmfuse.architecture import Architecture, canonical_json
 from mmfuse.batch import Batch, Split, Splits
-from mmfuse.errors import MmfuseError, Stopped
+from mmfuse.errors import MmfuseError, Stopped, StoreError
 from mmfuse.models.assemble import build_model
 from mmfuse.models.cost import count_macs, count_parameters, measure_latency
 from mmfuse.models.fusion_mixer import FusionMixer
 from mmfuse.report import Reporter, TrialRecord
 from mmfuse.search.drive import Trial
 from mmfuse.spec import BenchmarkOptions
+from mmfuse.training.checkpoint import why_refused
 from mmfuse.training.forked import Died, Message, Send, run_forked
 from mmfuse.training.optimiser import make_optimiser
 from mmfuse.training.quick import QuickTraining
@@ -78,6 +80,8 @@ class MicroBenchmark:
         self.should_stop = should_stop
         self.workers = workers
         folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob("*.tmp"):  # of trials that were killed while they saved
+            leftover.unlink()
         size = sample_size(options.sample, len(splits.train))
         sample = draw_sample(splits.train.target, size, seed=derive_seed(seed, "sample"), tolerance=options.tolerance)
         subset = stratified(
@@ -101,6 +105,7 @@ class MicroBenchmark:
 
         Raises:
             Stopped: when a stop was asked for; unfinished trials start anew when the search is resumed.
+            StoreError: when the disk refuses what a trial has to leave; so do they then.
         """
         for record in self._halving(trials) if self.options.halving else self._straight(trials):
             self._remember(record)
@@ -201,6 +206,8 @@ class MicroBenchmark:
         if kind == "metrics":
             values, step, epoch, number = content
             self.reporter.metrics(values, step=step, epoch=epoch, trial=number)
+        elif kind == "refused":
+            raise StoreError(*content)
         else:
             ended.append(TrialRecord.from_json(content[0]))
 
@@ -210,10 +217,14 @@ class MicroBenchmark:
         record = TrialRecord(trial.number, trial.architecture, trial.seed)
         try:
             record = self._train_and_score(leg, record, send)
+        except StoreError as error:  # a full disk says nothing about the candidate: its trial is still to be made
+            send(("refused", error.message, error.hint))
+            return
         except MmfuseError as error:
             record = replace(record, status="failed", reason=error.message)
         except Exception as error:  # one candidate's failure must not end the search
-            traceback.print_exc()
+            with suppress(OSError):
+                traceback.print_exc()
             record = replace(record, status="failed", reason=f"{type(error).__name__}: {error}"[:300])
         seconds = record.seconds + time.monotonic() - began
         send(("ended", replace(record, seconds=seconds).to_json()))
@@ -341,8 +352,12 @@ class MicroBenchmark:
 
     def _save(self, value: Mapping[str, Any], path: Path) -> None:
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        torch.save(value, temporary)
-        temporary.replace(path)
+        try:
+            torch.save(value, temporary)
+            temporary.replace(path)
+        except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into the latter
+            temporary.unlink(missing_ok=True)
+            raise StoreError(f"cannot write {path}: {why_refused(error)}", "free some space, then resume") from error
 
 
 class _FusionOnly(nn.Module):

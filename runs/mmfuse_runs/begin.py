@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from mmfuse.errors import BadSpec
+from mmfuse.readiness import check_data
 from mmfuse.registry import SEARCHES
 from mmfuse_runs import launch
+from mmfuse_runs.home import data_root as resolve_data_root
 from mmfuse_runs.origin import with_weights_of_runs
-from mmfuse_runs.slots import visible_gpus
+from mmfuse_runs.slots import NoSuchDevice, slots_for, visible_gpus
 from mmfuse_runs.specs import USUAL_PRESETS, Spec, subject_of
 
 if TYPE_CHECKING:
@@ -32,9 +35,11 @@ def begin(
 
     Raises:
         UnknownName, DataMissing: the weights of a backbone are to come from a run that does not exist or has none.
+        BadSpec, DataMissing, DataInvalid: as `check_startable`.
         StoreError: the home cannot be written, or no process can be made.
     """
     spec = with_weights_of_runs(store, spec)
+    check_startable(store, spec, device=device, data_root=data_root)
     folder = store.create(
         spec.model_dump(mode="json"),
         kind=spec.kind,
@@ -45,6 +50,21 @@ def begin(
     )
     launch.start(store, folder.id, device=device, data_root=data_root, code=code, started_by=by)
     return folder.id
+
+
+def check_startable(store: RunStore, spec: Spec, *, device: str, data_root: str | None) -> None:
+    """See that the device and the files are there that a run of ``spec`` would need, as far as a glance tells.
+
+    Raises:
+        BadSpec: this machine has no such device.
+        DataMissing, DataInvalid: files are absent or do not fit together.
+    """
+    if device.startswith("cuda"):
+        try:
+            slots_for(device)
+        except NoSuchDevice as error:
+            raise BadSpec(str(error), "--device auto takes a GPU where there is one") from error
+    check_data(spec, resolve_data_root(store.home, data_root))
 
 
 def usual_preset(search: str, device: str) -> str | None:

@@ -147,7 +147,7 @@ def adopt(store: RunStore, run_id: str) -> State:
 def wait(store: RunStore, run_id: str, until: Collection[State] = TERMINAL, timeout: float | None = None) -> State:
     """Block until the run is in one of the states ``until`` (or has ended), or ``timeout`` seconds are over.
 
-    Returns the state it is in then. The end of an orphan looks like `lost` until `adopt` settles it.
+    Returns the state it is in then. The end of an orphan looks like `lost` here until `adopt` settles it.
     """
     _poll(lambda: _look(store, run_id)[1].state in TERMINAL.union(until), timeout)
     return _look(store, run_id)[1].state

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mmfuse.errors import StoreError, UnknownName, unknown_name
+from mmfuse_runs.states import State
 
 if TYPE_CHECKING:
     from mmfuse_runs.folder import RunFolder
@@ -80,14 +81,15 @@ class RunView:
 class Field:
     """Something that can be asked: its name, its value for a run (None: it has none), and how values compare.
 
-    ``numeric`` values are numbers; ``whole`` words are compared from their beginning, not searched within; a field with
-    a ``setting`` may turn out to be one that no run has.
+    ``numeric`` values are numbers; ``whole`` words are compared from their beginning, not searched within, and where
+    there are ``words`` it is one of them; a field with a ``setting`` may turn out to be one that no run has.
     """
 
     name: str
     read: Callable[[RunView], Any]
     numeric: bool = False
     whole: bool = False
+    words: Collection[str] = ()
     seconds: bool = False
     setting: str = ""
 
@@ -100,7 +102,7 @@ def field_named(name: str) -> Field:
     """
     name = ALIASES.get(name.lower(), name)
     if name in TEXTS:
-        return Field(name, TEXTS[name], whole=name in _WHOLE)
+        return Field(name, TEXTS[name], whole=name in _WHOLE, words=_WORDS.get(name, ()))
     if name in NUMBERS:
         return Field(name, NUMBERS[name], numeric=True, seconds=name in _IN_SECONDS)
     call = _CALL.fullmatch(name)
@@ -176,6 +178,7 @@ TEXTS: Mapping[str, Callable[[RunView], str]] = {
 }
 """Words that runs are known by."""
 _WHOLE = frozenset({"kind", "state", "tag", "is"})
+_WORDS: Mapping[str, Collection[str]] = {"state": (*map(str, State), "damaged"), "is": FACTS}
 NUMBERS: Mapping[str, Callable[[RunView], float | None]] = {
     "score": lambda view: view.record.score,
     "params": lambda view: view.record.parameters,

@@ -18,6 +18,7 @@ from mmfuse_runs.folder import RunFolder, trials_of
 from mmfuse_runs.records import DEFAULTS, SETTLED, architecture_label
 from mmfuse_runs.result import INDEXED
 from mmfuse_runs.states import LIVE, TERMINAL, State, observe
+from mmfuse_runs.verdict import judge_bereft
 from mmfuse_runs.wellformed import well_formed_json
 
 Fields = dict[str, Any]
@@ -59,12 +60,19 @@ def fold(folder: RunFolder, known: Mapping[str, Any] | None = None) -> Fields:
 def _identity(folder: RunFolder, fields: Fields) -> Fields:
     spec = folder.spec()
     identity: Fields = {"kind": str(spec.get("kind", "")), "seed": spec.get("seed")}
-    for name, value in (("subject", spec.get("search") or spec.get("family")), ("dataset", spec.get("dataset"))):
+    for name, value in (("subject", _subject(spec)), ("dataset", spec.get("dataset"))):
         if value:
             identity[name] = str(value)
     if "family" in spec:
         identity |= _architecture(spec)
     return identity
+
+
+def _subject(spec: Mapping[str, Any]) -> str | None:
+    """What `mmfuse_runs.specs.subject_of` calls the run, of what need be no spec; None where only its id says it."""
+    if spec.get("kind") == "extract":
+        return "-".join(str(part) for part in (spec.get("encoder"), spec.get("size")) if part)
+    return spec.get("search") or spec.get("family")
 
 
 def _meta(folder: RunFolder, fields: Fields) -> Fields:
@@ -101,12 +109,20 @@ def _life(folder: RunFolder, fields: Fields) -> Fields:
         "signal": record.get("signal"),
     }
     if seen.state == State.LOST and record["state"] != State.LOST:
-        reason = f"its processes ended without a word while it was {record['state']}"
-        life |= {"reason": reason, "ended": mtime_ns / 1e9}
+        verdict = judge_bereft(record, _last_word(folder))
+        life |= {"state": str(verdict.state), "reason": verdict.reason, "ended": mtime_ns / 1e9}
     elif seen.state in TERMINAL:
         life["ended"] = record.get("since")
     unclaimed = seen.state == State.QUEUED and record.get("supervisor") is None
     return life | ({SETTLED: mtime_ns} if seen.state in TERMINAL or unclaimed else {})
+
+
+def _last_word(folder: RunFolder) -> dict[str, Any] | None:
+    """What exit.json says; a damaged one says nothing here, and is told of by `_outcome`."""
+    try:
+        return folder.exit()
+    except StoreError:
+        return None
 
 
 def _told(folder: RunFolder, fields: Fields) -> Fields:

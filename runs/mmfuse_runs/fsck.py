@@ -24,7 +24,8 @@ from mmfuse_runs.journal import decode_row
 from mmfuse_runs.records import SETTLED
 from mmfuse_runs.slots import dead_tickets, remove_if_dead
 from mmfuse_runs.statefile import read_record
-from mmfuse_runs.states import LIVE, State, advanced, first_record, observe, whole_record
+from mmfuse_runs.states import LIVE, TRANSITIONS, State, advanced, first_record, observe, whole_record
+from mmfuse_runs.verdict import judge_bereft
 
 if TYPE_CHECKING:
     from mmfuse_runs.store import RunStore
@@ -214,15 +215,20 @@ def _set_aside(path: Path) -> None:
 
 
 def _settle(store: RunStore, folder: RunFolder) -> None:
-    """Write down what readers conclude: the run is lost. A supervisor that came meanwhile is left its run."""
+    """Write down what readers conclude of a run that nobody is left of: what its worker said last, or that it is lost.
+
+    A supervisor that came meanwhile is left its run.
+    """
     with store.lock():
         record = whole_record(read_record(folder.path))
         path = folder.path / "state.json"
         if observe(record, path.stat().st_mtime).state is not State.LOST:
             return
         at = path.stat().st_mtime
-        reason = f"its processes ended without a word while it was {record['state']}"
-        write_json(path, advanced(record, State.LOST, at=at, reason=reason))
+        verdict = judge_bereft(record, _record_or_nothing(folder.path, "exit.json"))
+        if verdict.state not in TRANSITIONS[State(record["state"])]:
+            record = advanced(record, State.RUNNING, at=at)  # it did run, only nobody wrote that down
+        write_json(path, advanced(record, verdict.state, at=at, reason=verdict.reason))
 
 
 def _write_state(store: RunStore, folder: RunFolder) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmfuse.architecture import Architecture
-from mmfuse.errors import BadSpec, DataMissing, UnknownName
+from mmfuse.errors import BadSpec, CheckpointMismatch, DataMissing, UnknownName
 from mmfuse.options import parse_assignments
 from mmfuse.spec import EvalSpec, SearchSpec, TrainSpec, resolve_data, resolve_train, spec_from_json
 from mmfuse_runs.specs import Spec, data_and_fit
@@ -94,10 +95,13 @@ def resolve_checkpoint(
 
     Raises:
         UnknownName, DataMissing: no such run, or it has no checkpoint.
+        CheckpointMismatch: the file is something else.
         BadSpec: nobody knows the dataset.
     """
     path = Path(place).expanduser()
     if path.is_file():
+        if not zipfile.is_zipfile(path):  # which is what torch writes; what is in it, the run will see
+            raise CheckpointMismatch(f"{path} is not a whole checkpoint", "mmfuse runs ls kind:train,search")
         folder = _folder_around(path)
     else:
         folder = _named_folder(store, place)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmfuse.errors import BadSpec, UnknownName
+from mmfuse.errors import BadSpec, UnknownName, unknown_name
 from mmfuse_runs.fields import Field, Folders, RunView, check_settings, field_named
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _test_of(field: Field, relation: str, value: str) -> Predicate:
     """The test that a term makes.
 
     Raises:
-        BadSpec: the value cannot be compared with the field.
+        BadSpec: the value cannot be compared with the field, or is none that the field can have.
     """
     if field.numeric:
         return _comparison(field, "=" if relation in (":", "~") else relation, value)
@@ -238,6 +238,8 @@ def _haystack(run: RunRecord) -> str:
 def _text(field: Field, relation: str, value: str) -> Predicate:
     wanted = tuple(part.casefold() for part in value.split(","))
     whole = field.whole and relation != "~"
+    if whole and field.words:
+        _check_words(field, wanted)
 
     def matches(view: RunView) -> bool:
         read = field.read(view)
@@ -247,6 +249,17 @@ def _text(field: Field, relation: str, value: str) -> Predicate:
         return any(part in lines for part in wanted)
 
     return matches
+
+
+def _check_words(field: Field, wanted: Sequence[str]) -> None:
+    """Refuse the beginning of no word that the field can hold: it is a slip, and would quietly find nothing.
+
+    Raises:
+        BadSpec: with the nearest word that it can.
+    """
+    for part in wanted:
+        if not any(word.startswith(part) for word in field.words):
+            raise BadSpec(f"no run can be '{part}'", unknown_name(field.name, part, field.words).hint)
 
 
 def _comparison(field: Field, relation: str, value: str) -> Predicate:

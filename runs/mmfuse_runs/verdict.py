@@ -67,6 +67,17 @@ def judge(
     return Verdict(State.CRASHED, _failure(last_word) or f"the worker exited with {ended.code}; see the log")
 
 
+def judge_bereft(record: Mapping[str, Any], last_word: Mapping[str, Any] | None) -> Verdict:
+    """The verdict on an attempt of which neither worker nor supervisor is left, though ``record`` says it goes on.
+
+    ``last_word`` is what ``exit.json`` says, of whatever attempt; None where there is none. A worker that ended well
+    after its supervisor had died leaves a last word, and nobody to write down what it says.
+    """
+    if last_word is not None and last_word.get("attempt") == record["attempt"]:
+        return judge(UNKNOWN, last_word)
+    return Verdict(State.LOST, f"its processes ended without a word while it was {record['state']}")
+
+
 def _by_signal(number: int, asked: Asked, out_of_memory: bool) -> Verdict:
     if asked.kill:
         return Verdict(State.KILLED, asked.kill)

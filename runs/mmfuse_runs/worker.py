@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -60,7 +61,8 @@ def main(arguments: list[str]) -> int:
         logger.info("stopped at a safe point; everything needed to resume is on disk")
         outcome = {"status": "stopped", "exit_code": EXIT_STOPPED, "error": None, "result": {}}
     except BaseException as error:  # the worker's last word must be written whatever happened
-        traceback.print_exc()
+        with suppress(OSError):  # the log is on the disk that may be full
+            traceback.print_exc()
         outcome = {"status": "failed", "exit_code": _exit_code(error), "error": _explain(error), "result": {}}
     _write_exit(folder.path, outcome | {"format": 1, "attempt": attempt["attempt"]})
     return int(outcome["exit_code"])
@@ -149,6 +151,8 @@ def _write_exit(folder: Path, record: dict[str, Any]) -> None:
         temporary.replace(folder / "exit.json")
     except OSError as error:
         # Without exit.json the supervisor goes by the exit code alone.
+        with suppress(OSError):
+            temporary.unlink()
         logger.error("exit.json could not be written: %s", error)
 
 

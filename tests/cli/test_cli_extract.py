@@ -20,6 +20,14 @@ def no_waiting(monkeypatch):
     monkeypatch.setattr(follow, "POLL_S", 0.0)
 
 
+@pytest.fixture
+def annotations(tmp_path):
+    """Of COCO, at the default data root: enough to start."""
+    folder = tmp_path / "home" / "data" / "coco"
+    folder.mkdir(parents=True)
+    (folder / "coco_karpathy_train.json").write_text("[]")
+
+
 def _spec(mmfuse, *words):
     result = mmfuse("extract", *words, "--dry-run")
     assert result.exit_code == 0, result.stderr
@@ -91,6 +99,7 @@ def test_the_encoder_of_a_run_reads_that_runs_data(mmfuse, make_run, store, tmp_
     assert spec.class_paired
 
 
+@pytest.mark.usefixtures("annotations")
 def test_a_run_is_started_under_the_encoders_name(mmfuse, launcher, store):
     result = mmfuse("extract", "coco", "--modality", "image", "--encoder", "dinov2-small", "--name", "first")
 
@@ -120,6 +129,7 @@ def test_the_command_that_repeats_an_extraction_gives_the_same_spec(mmfuse, enco
     assert _spec(mmfuse, *words[2:]) == spec
 
 
+@pytest.mark.usefixtures("annotations")
 def test_an_extraction_is_rerun_as_it_was(mmfuse, launcher, store):
     mmfuse("extract", "coco", "--modality", "image", "--encoder", "dinov2-small")
 

@@ -121,12 +121,15 @@ def test_a_file_that_was_set_aside_before_is_not_written_over(mmfuse, measured):
     assert [(measured / name).read_text() for name in ("meta.json.bad", "meta.json.bad1")] == ["{", "["]
 
 
-def test_a_run_without_processes_is_written_down_as_lost(mmfuse, measured, store):
+@pytest.mark.parametrize(("attempt", "state"), [(1, "finished"), (0, "lost")])
+def test_of_a_run_without_processes_the_last_word_is_written_down_or_that_it_is_lost(mmfuse, measured, attempt, state):
     kill_processes(measured)
+    last_word = json.loads((measured / "exit.json").read_text()) | {"attempt": attempt}
+    (measured / "exit.json").write_text(json.dumps(last_word))
 
     assert "its processes are gone" in mmfuse("runs", "fsck").stdout
     assert mmfuse("runs", "fsck", "--repair").exit_code == 0
-    assert json.loads((measured / "state.json").read_text())["state"] == "lost"
+    assert json.loads((measured / "state.json").read_text())["state"] == state
     assert mmfuse("runs", "fsck").exit_code == 0
 
 

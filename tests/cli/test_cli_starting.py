@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from mmfuse_cli import follow
 from mmfuse_cli.follow import Interrupts
 from mmfuse_cli.lazy import load
 from mmfuse_runs import control
+from mmfuse_runs.identity import ProcessIdentity
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +81,13 @@ def test_json_result_holds_state_and_result(mmfuse, launcher):
         ("train", "--dataset", "avmnist"),
         ("eval", "checkpoint", "nowhere.pt"),
         ("eval", "checkpoint", "latest", "--split", "tests"),
+        ("eval", "checkpoint", __file__, "--dataset", "avmnist"),
+        ("search", "mixmas", "--dataset", "avmnist", "--preset", "small", "--device", "cuda:99"),
+        ("search", "mixmas", "--dataset", "avmnist", "--preset", "small", "--set", "data.source=real"),
+        ("train", "m2_mixer", "--dataset", "mimic_iii", "--preset", "mimic_iii_h", "--set", "data.source=real"),
+        ("train", "fusemix", "--dataset", "latents", "--set", 'data.files=["a.h5", "b.h5"]'),
+        ("sweep", "linear_probe", "--dataset", "avmnist", "--over", "data.source=stand-in,real"),
+        ("extract", "coco", "--modality", "image", "--encoder", "dinov2-small"),
     ],
 )
 def test_a_wrong_spec_is_one_sentence_with_a_hint_and_leaves_no_run(mmfuse, launcher, store, words):
@@ -164,6 +173,20 @@ def test_watching_never_stops_a_run(mmfuse, make_run, monkeypatch):
     assert mmfuse("runs", "watch", "latest").exit_code == 130
 
 
+def test_a_run_whose_end_a_full_disk_keeps_back_is_not_followed_for_ever(mmfuse, make_run, store, monkeypatch):
+    path = store.folder(make_run("running")).path / "state.json"
+    gone = ProcessIdentity.own()._replace(start_ticks=1)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"worker": gone.to_json()}))
+    monkeypatch.setattr(follow, "UNWRITTEN_S", 0.0)
+    monkeypatch.setattr(follow.shutil, "disk_usage", lambda home: SimpleNamespace(free=0))
+
+    result = mmfuse("runs", "watch", "latest")
+
+    assert result.exit_code == 1
+    assert "is full" in result.stderr
+    assert "free some space" in result.stderr
+
+
 @pytest.mark.parametrize(("state", "code"), [("finished", 0), ("crashed", 1), ("killed", 1), ("stopped", 75)])
 def test_watch_exits_as_the_run_did(mmfuse, make_run, state, code):
     make_run(state)
@@ -240,11 +263,15 @@ def test_eval_measures_the_best_checkpoint_of_a_run_as_a_run_of_its_own(mmfuse, 
     assert spec["checkpoint"] == str(checkpoint)
 
 
+EMPTY_ARCHIVE = b"PK\x05\x06" + bytes(18)
+"""What a checkpoint is a kind of."""
+
+
 def test_eval_of_a_file_in_a_run_folder_knows_its_dataset(mmfuse, make_run, launcher, store):
     origin = make_run("finished", kind="train")
     checkpoint = store.folder(origin).path / "checkpoints" / "last.pt"
     checkpoint.parent.mkdir()
-    checkpoint.write_bytes(b"weights")
+    checkpoint.write_bytes(EMPTY_ARCHIVE)
 
     mmfuse("eval", "checkpoint", str(checkpoint))
 
@@ -252,7 +279,7 @@ def test_eval_of_a_file_in_a_run_folder_knows_its_dataset(mmfuse, make_run, laun
 
 
 def test_eval_of_a_lone_file_needs_the_dataset(mmfuse, launcher, store, tmp_path):
-    (tmp_path / "best.pt").write_bytes(b"weights")
+    (tmp_path / "best.pt").write_bytes(EMPTY_ARCHIVE)
 
     refused = mmfuse("eval", "checkpoint", str(tmp_path / "best.pt"))
     mmfuse("eval", "checkpoint", str(tmp_path / "best.pt"), "--dataset", "avmnist")
@@ -260,6 +287,21 @@ def test_eval_of_a_lone_file_needs_the_dataset(mmfuse, launcher, store, tmp_path
     assert refused.exit_code == 2
     assert "--dataset" in refused.stderr
     assert spec_of(store, launcher.started[0][0])["dataset"] == "avmnist"
+
+
+def test_retrieval_is_refused_where_the_data_are_no_pairs(mmfuse, launcher, tmp_path):
+    (tmp_path / "best.pt").write_bytes(EMPTY_ARCHIVE)
+
+    result = mmfuse("eval", "retrieval", str(tmp_path / "best.pt"), "--dataset", "toy")
+
+    assert (result.exit_code, launcher.started) == (2, [])
+    assert "toy is a multiclass task, not pairs of latents" in result.stderr
+
+
+def test_a_word_that_is_none_of_those_known_is_told_without_pydantics_prefix(mmfuse):
+    result = mmfuse("eval", "checkpoint", "latest", "--split", "tests")
+
+    assert result.stderr.startswith("error: invalid value for '--split': 'tests' is not one of 'train', 'val', 'test'")
 
 
 def test_eval_of_a_run_without_checkpoint_says_so(mmfuse, make_run, launcher):

@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -281,3 +282,34 @@ def test_bytes_and_floats_are_recordings_too(tmp_path: Path) -> None:
     wavfile.write(tmp_path / "byte.wav", 8000, np.rint(tone * 127 + 128).astype(np.uint8))
 
     assert read_wav(tmp_path / "byte.wav") == pytest.approx(read_wav(tmp_path / "float.wav"), abs=0.02)
+
+
+@pytest.mark.parametrize("kept", [44, 45, 1043, -1])
+def test_a_recording_that_was_cut_off_is_refused_and_not_half_used(tmp_path: Path, kept: int) -> None:
+    wavfile.write(tmp_path / "whole.wav", 8000, np.arange(1000, dtype=np.int16))
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "whole.wav").read_bytes()[:kept])
+
+    with pytest.raises(DataInvalid, match=r"cut.wav is cut off: [\d,]+ bytes of its samples are missing"):
+        read_wav(tmp_path / "cut.wav")
+    assert len(read_wav(tmp_path / "whole.wav")) == 1000
+
+
+def test_a_recording_of_no_channels_is_refused(tmp_path: Path) -> None:
+    wavfile.write(tmp_path / "odd.wav", 8000, np.arange(1000, dtype=np.int16))
+    content = bytearray((tmp_path / "odd.wav").read_bytes())
+    content[22:24] = bytes(2)
+    (tmp_path / "odd.wav").write_bytes(content)
+
+    with pytest.raises(DataInvalid, match="not a complete WAV file"):
+        read_wav(tmp_path / "odd.wav")
+
+
+def test_chunks_beside_the_samples_make_no_remarks(sources: dict[str, Path], tmp_path: Path) -> None:
+    speech = shutil.copytree(sources["fsdd"], tmp_path / "fsdd")
+    for path in speech.glob("5_*.wav"):
+        content = path.read_bytes()
+        path.write_bytes(content[:36] + b"note" + bytes([4, 0, 0, 0]) + b"take" + content[36:])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build(tmp_path / "made", **(sources | {"fsdd": speech}))

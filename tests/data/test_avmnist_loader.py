@@ -232,6 +232,11 @@ def test_files_that_are_not_those_of_the_manifest_are_refused(stand_in_root: Pat
         ("{", "cannot be read"),
         ("[]", "is not a manifest"),
         ('{"format": 1}', "is not a manifest"),
+        (
+            '{"format": 1, "splits": {"train": 65000, "val": -5000, "test": 10000}, "generator": "x",'
+            ' "stand_in": false, "files": {}, "facts": {}}',
+            "splits of .*-5000",
+        ),
         ('{"format": 2}', "has format 2, this mmfuse reads 1"),
     ],
 )

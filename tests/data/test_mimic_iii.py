@@ -128,6 +128,8 @@ def _with(name: str, value: object) -> Callable[[dict[str, np.ndarray]], object]
         (_with("y_icd9", "words"), "y_icd9 is no array of numbers"),
         (lambda content: {name: value[:5] for name, value in content.items()}, "too few numbers of stays"),
         (_with("more", print), "asks for builtins.print"),
+        (_with("ep_tdata", np.full((50, 24, 12), -1e300)), r"ep_tdata holds -1e\+300, which is no measurement"),
+        (_with("y_icd9", np.full((50, 20), 1e19)), r"y_icd9 holds 1e\+19, which is no measurement"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_sentence(

@@ -75,7 +75,16 @@ def test_the_trap_would_have_worked_with_an_ordinary_unpickler(tmp_path: Path) -
     assert target.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps(np.arange(100.0))[:-50], b"\x80\x04}."[:2]])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no pickle",
+        pickle.dumps(np.arange(100.0))[:-50],
+        b"\x80\x04}."[:2],
+        b"\x80\x04\x95" + b"\xff" * 8 + b".",  # a frame longer than any file
+    ],
+)
 def test_a_damaged_file_is_told_in_one_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file.pk").write_bytes(content)
 

@@ -75,6 +75,9 @@ def test_terms_are_joined_as_they_read(text: str, meant: bool) -> None:
         ("top(val/accuracy)>1", 1),
         ("best()>1", 1),
         ("kind>3", 6),
+        ("wide state:runing", 12),
+        ("state:running,cra,stoped", 7),
+        ("is:bogus", 4),
         ("not", 4),
     ],
 )

@@ -19,13 +19,16 @@ import pytest
 from mmfuse.architecture import Architecture
 from mmfuse.errors import BadSpec, RunBusy, StoreError, UnknownName
 from mmfuse.report import TrialRecord
+from mmfuse.spec import spec_from_json
 from mmfuse_runs import store as store_module
 from mmfuse_runs.atomic import write_json
+from mmfuse_runs.fold import fold
 from mmfuse_runs.folder import RunFolder
 from mmfuse_runs.identity import ProcessIdentity
 from mmfuse_runs.index_event import append_index_event
 from mmfuse_runs.journal import JournalWriter
 from mmfuse_runs.records import RunRecord, architecture_label, encoders_label
+from mmfuse_runs.specs import subject_of
 from mmfuse_runs.store import RunStore
 from mmfuse_runs.tail import StoreWatcher
 
@@ -280,6 +283,28 @@ def test_a_run_whose_processes_are_gone_is_lost(store: RunStore) -> None:
     assert not record.live
     assert "was running" in record.reason
     assert folder.state()["state"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("attempt", "status", "error", "state", "reason"),
+    [
+        (1, "finished", None, "finished", ""),
+        (1, "stopped", None, "stopped", ""),
+        (1, "failed", {"message": "the loss is not a number"}, "crashed", "the loss is not a number"),
+        (0, "finished", None, "lost", "its processes ended without a word while it was running"),
+    ],
+)
+def test_the_last_word_of_a_worker_counts_though_no_supervisor_was_left_to_write_it_down(
+    store: RunStore, attempt: int, status: str, error: dict[str, str] | None, state: str, reason: str
+) -> None:
+    folder = create(store)
+    advance(folder, "running", supervisor=NOBODY, worker=NOBODY)
+    word = {"format": 1, "attempt": attempt, "status": status, "error": error, "exit_code": 0, "result": {}}
+    (folder.path / "exit.json").write_text(json.dumps(word))
+
+    record = listed(store)
+
+    assert (record.state, record.reason, record.damaged) == (state, reason, False)
 
 
 def test_a_run_that_nobody_ever_started_is_lost_after_a_while(store: RunStore) -> None:
@@ -824,3 +849,23 @@ def test_importing_the_store_loads_nothing_heavy() -> None:
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
     assert output == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        ("search", {"search": "mixmas"}),
+        ("train", {"family": "m2_mixer"}),
+        ("eval", {"checkpoint": "best.pt", "split": "test"}),
+        ("extract", {"modality": "image", "encoder": "dinov2", "size": "small"}),
+        ("extract", {"modality": "image", "encoder": "checkpoint"}),
+    ],
+)
+def test_a_run_is_about_the_same_when_its_index_entry_is_made_anew(
+    store: RunStore, kind: str, spec: dict[str, Any]
+) -> None:
+    whole = spec_from_json({"kind": kind, "dataset": "avmnist", "seed": 0, **spec})
+    subject = subject_of(whole)
+    folder = store.create(whole.model_dump(mode="json"), kind=kind, subject=subject, dataset="avmnist")
+
+    assert (store.record(folder.id).subject, fold(folder)["subject"]) == (subject, subject)

@@ -154,7 +154,14 @@ def test_data_of_another_fingerprint_is_named_beside_the_checkpoints():
 def test_another_task_is_named_beside_the_checkpoints():
     other = dataclasses.replace(TASK, name="other", outputs=5)
 
-    with pytest.raises(CheckpointMismatch, match=r"name='other'.*name='small'"):
+    with pytest.raises(CheckpointMismatch, match="was trained on other, and the data is small"):
+        check_data(_checkpoint(task=other), small_splits())
+
+
+def test_of_another_task_on_the_same_data_it_is_told_what_differs():
+    other = dataclasses.replace(TASK, outputs=5)
+
+    with pytest.raises(CheckpointMismatch, match=f"another task of small: outputs 5, now {TASK.outputs}$"):
         check_data(_checkpoint(task=other), small_splits())
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import resource
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ import torch
 
 from mmfuse.architecture import Architecture
 from mmfuse.batch import Split, Splits
-from mmfuse.errors import MmfuseError, Stopped
+from mmfuse.errors import MmfuseError, Stopped, StoreError
 from mmfuse.models import unimodal
 from mmfuse.report import NullReporter, TrialRecord
 from mmfuse.search import mixmas
@@ -179,6 +182,32 @@ def test_a_candidate_whose_process_dies_fails_alone(tmp_path: Path, monkeypatch:
     assert records[0].status == "failed"
     assert "SIGKILL" in records[0].reason
     assert records[1].status == "done"
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file grows here, as on a full disk; forked trials inherit it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("changes", [{}, {"halving": True, "epochs": 4}])
+def test_a_full_disk_ends_the_search_and_is_nobodys_failure(tmp_path: Path, changes: dict[str, Any]) -> None:
+    trials = [unimodal_trial(0), unimodal_trial(1, block="hyper"), unimodal_trial(2, channel_hidden=4)]
+
+    with full_disk(), pytest.raises(StoreError, match="cannot write "):
+        list(bench(tmp_path / "full", workers=2, **changes).evaluate(trials))
+
+    resumed = list(bench(tmp_path / "full", **changes).evaluate(trials))
+    undisturbed = list(bench(tmp_path / "roomy", **changes).evaluate(trials))
+    assert [(record.number, record.status, record.score) for record in resumed] == [
+        (record.number, record.status, record.score) for record in undisturbed
+    ]
+    assert not list((tmp_path / "full").glob("*.tmp"))
 
 
 def test_a_loss_that_is_not_a_number_fails_the_trial_and_names_the_step(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MODALITIES = ("audio", "text")
 FILES = {"train": "train.csv", "val": "val.csv", "test": "test.csv"}
+HINT = "put the annotations there and the clips into audio/"
 
 
 class Options(CollectionOptions):
@@ -33,9 +34,8 @@ def read(root: Path, options: Options) -> Collection:
     from mmfuse.extraction.collection import CaptionedMedia
 
     folder = options.folder or root / "audiocaps"
-    hint = "put the annotations there and the clips into audio/"
     media = CaptionedMedia("audiocaps", medium="audio", folder=str(folder / "audio"))
-    for split, path in find_annotations(folder, FILES, name="audiocaps", hint=hint).items():
+    for split, path in find_annotations(folder, FILES, name="audiocaps", hint=HINT).items():
         clips: dict[str | None, list[str]] = {}
         for row in read_table(path, ("youtube_id", "start_time", "caption")):
             known = row["youtube_id"] and row["start_time"]

@@ -21,6 +21,7 @@ FILES = {
     "val": "clotho_captions_validation.csv",
     "test": "clotho_captions_evaluation.csv",
 }
+HINT = "put the annotations there and the clips into development/, validation/ and evaluation/"
 
 
 class Options(CollectionOptions):
@@ -37,9 +38,8 @@ def read(root: Path, options: Options) -> Collection:
     from mmfuse.extraction.collection import CaptionedMedia
 
     folder = options.folder or root / "clotho"
-    hint = "put the annotations there and the clips into development/, validation/ and evaluation/"
     media = CaptionedMedia("clotho", medium="audio", folder=str(folder))
-    for split, path in find_annotations(folder, FILES, name="clotho", hint=hint).items():
+    for split, path in find_annotations(folder, FILES, name="clotho", hint=HINT).items():
         clips = path.stem.removeprefix("clotho_captions_")
         columns = [f"caption_{number}" for number in range(1, 6)]
         for row in first(read_table(path, ("file_name", *columns)), options.limit):

@@ -22,6 +22,8 @@ FILES = {
     "test": "coco_karpathy_test.json",
 }
 HINT = "put the annotations there, and the images of train2014 and val2014 into images/"
+KARPATHY = "dataset_coco.json"
+"""His own file of all splits, read in place of the others where it is there."""
 
 
 class Options(CollectionOptions):
@@ -37,4 +39,4 @@ def read(root: Path, options: Options) -> Collection:
     from mmfuse.extraction.captioned_lists import read_lists
 
     folder = options.folder or root / "coco"
-    return read_lists(folder, FILES, name="coco", hint=HINT, limit=options.limit, karpathy="dataset_coco.json")
+    return read_lists(folder, FILES, name="coco", hint=HINT, limit=options.limit, karpathy=KARPATHY)

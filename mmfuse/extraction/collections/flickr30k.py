@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MODALITIES = ("image", "text")
 FILES = {"train": "flickr30k_train.json", "val": "flickr30k_val.json", "test": "flickr30k_test.json"}
 HINT = "put the annotations there and the images into images/"
+KARPATHY = "dataset_flickr30k.json"
+"""His own file of all splits, read in place of the others where it is there."""
 
 
 class Options(CollectionOptions):
@@ -33,6 +35,4 @@ def read(root: Path, options: Options) -> Collection:
     from mmfuse.extraction.captioned_lists import read_lists
 
     folder = options.folder or root / "flickr30k"
-    return read_lists(
-        folder, FILES, name="flickr30k", hint=HINT, limit=options.limit, karpathy="dataset_flickr30k.json"
-    )
+    return read_lists(folder, FILES, name="flickr30k", hint=HINT, limit=options.limit, karpathy=KARPATHY)

@@ -198,7 +198,7 @@ def test_the_last_word_of_a_worker_that_ended_alone_counts_once_adopted(house):
     house.kill_supervisor(run)
     (house.path(run) / "finish").touch()
     house.eventually(house.worker(run).gone)
-    assert house.store.record(run).state == State.LOST
+    assert house.store.record(run).state == State.FINISHED
 
     with pytest.raises(RunBusy, match="has finished"):
         control.resume(house.store, run)
