@@ -36,7 +36,10 @@ class Phase(NamedTuple):
 
 
 def search_phase(events: Iterable[Mapping[str, Any]], last: Mapping[str, Any]) -> Phase:
-    """Trials as they ended, of as many as there were in the end; ``last`` is the last report."""
+    """Trials as they ended, of as many as there were in the end.
+
+    ``last`` is the last report: of a search that was cut off, it tells which part of it was done.
+    """
     times, words, ended = array("d"), list[str](), set[Any]()
     for event in events:
         trial = event.get("trial")
@@ -44,9 +47,8 @@ def search_phase(events: Iterable[Mapping[str, Any]], last: Mapping[str, Any]) -
             ended.add(trial.get("number"))
             times.append(float(event["t"]))
             words.append(str((trial.get("architecture") or {}).get("stage") or "search"))
-    told = last.get("total")
-    total = int(told) if last.get("what") in words and isinstance(told, int | float) else 0
-    return Phase(times, array("q", range(1, len(times) + 1)), words, max(total, len(times)))
+    share = float(last["done"]) / float(last["total"]) if last.get("what") in words and last["total"] else 1.0
+    return Phase(times, array("q", range(1, len(times) + 1)), words, round(len(times) / (share or 1.0)))
 
 
 def training_phase(rows: Iterable[Mapping[str, Any]], *, epochs: int | None) -> Phase:
