@@ -58,8 +58,8 @@ class PretendedTraining:
 
     def evaluate(self, trials: Sequence[Trial]) -> Iterator[TrialRecord]:
         for trial in trials:
-            encoders = len(trial.architecture.params.get("encoders", ())) or 1
-            self._clock[0] += 10.0 * encoders * self._rng.uniform(0.7, 1.3)
+            usual = 10.0 if trial.architecture.family == "unimodal" else 27.0  # as measured on AV-MNIST's stand-in
+            self._clock[0] += usual * self._rng.uniform(0.7, 1.3)
             record = TrialRecord(trial.number, trial.architecture, trial.seed)
             yield replace(record, status="done", score=self._rng.random(), parameters=1)
 
