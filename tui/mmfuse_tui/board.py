@@ -60,6 +60,10 @@ class BoardView(ScrollView, Painted, can_focus=True):
         if self.is_on_screen:
             self._arrange()
 
+    def on_mount(self) -> None:
+        """A bar that comes takes a column, in which something stood."""
+        self.watch(self, "show_vertical_scrollbar", lambda: self.call_after_refresh(self._arrange), init=False)
+
     def on_resize(self) -> None:
         """Another size, another drawing."""
         if self.size.height != self._drawn_height:
