@@ -205,8 +205,6 @@ async def test_the_search_view_shows_descent_and_choices(add_search, dashboard, 
         await settle(pilot, lambda: app.screen.query_one(Deck).run_id == run_id)
         await pilot.press("5", "z")
         await settle(pilot, lambda: "Questions" in screen_text(app))
-        board = app.focused  # its bar came after it was drawn, and takes a column
-        await settle(pilot, lambda: board._drawn_width == board.scrollable_content_region.width)
         seen = set()
         for _ in range(8):
             seen |= {word for word in ("Lineage", "├─ ★", "└─", "chosen where", "best") if word in screen_text(app)}
