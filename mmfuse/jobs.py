@@ -136,7 +136,8 @@ def _search(spec: SearchSpec, splits: AnySplits, workspace: Workspace) -> Result
         reporter=workspace.reporter,
         seed_of=lambda number: derive_seed(spec.seed, "trial", number),
         finished={record.number: record for record in workspace.history},
-        expected=module.expected_trials(splits.task, options),
+        expected=getattr(module, "expected_work", module.expected_trials)(splits.task, options),
+        work_of=getattr(module, "work", None),
     )
     artefact = workspace.folder / "artefacts" / "search.json"
     # An attempt that only trains what an earlier one found answers its questions from the history at once.

@@ -78,19 +78,22 @@ def drive(
     reporter: Reporter,
     seed_of: Callable[[int], int],
     finished: Mapping[int, TrialRecord] | None = None,
-    expected: int | None = None,
+    expected: float | None = None,
+    work_of: Callable[[Architecture], float] | None = None,
 ) -> Outcome:
     """Run ``search`` to its end.
 
     Trial numbers count candidates in the order the search asks for them, and ``seed_of(number)`` is the trial's seed,
     so neither depends on where or in which order trials are evaluated. ``finished`` are ended trials of earlier
-    attempts; ``expected`` is the number of trials planned, for the progress report.
+    attempts. For the progress report ``work_of`` weighs candidates whose trainings differ much, and ``expected`` is the
+    work of all that are planned: trials, unless they are weighed.
 
     Raises:
         ReplayMismatch: when the search asks for another architecture than ``finished`` holds at that number.
     """
     known = dict(finished or {})
     table: dict[int, TrialRecord] = {}
+    done = asked = 0.0
     try:
         candidates = next(search)
         while True:
@@ -98,19 +101,28 @@ def drive(
                 Trial(number, architecture, seed_of(number))
                 for number, architecture in enumerate(candidates, start=len(table))
             ]
-            for record in _answers(trials, known, evaluator, reporter):
+            _check_replay(trials, known)
+            work = {trial.number: work_of(trial.architecture) if work_of else 1.0 for trial in trials}
+            asked += sum(work.values())
+            total = max(expected or 0.0, asked)
+            unknown = _unanswered(trials, known, evaluator)
+            answered = work.keys() - {trial.number for trial in unknown}
+            table |= {number: known[number] for number in answered}
+            done += sum(work[number] for number in answered)
+            if unknown:
+                reporter.progress(done, total, what=_activity(unknown[0].architecture))
+            for record in evaluator.evaluate(unknown) if unknown else ():
+                reporter.trial(record)
                 table[record.number] = record
-                total = max(expected or 0, trials[-1].number + 1)
-                reporter.progress(len(table), total, what=_activity(record))
+                done += work[record.number]
+                reporter.progress(done, total, what=_activity(record.architecture))
             candidates = search.send([_score(table[trial.number]) for trial in trials])
     except StopIteration as stop:
         return Outcome(stop.value, tuple(table[number] for number in sorted(table)))
 
 
-def _answers(
-    trials: list[Trial], known: Mapping[int, TrialRecord], evaluator: Evaluator, reporter: Reporter
-) -> Iterator[TrialRecord]:
-    """The ended record of each trial: finished ones from the journal, the rest evaluated and reported."""
+def _check_replay(trials: Sequence[Trial], known: Mapping[int, TrialRecord]) -> None:
+    """Refuse a journal that holds other architectures than the search asks for."""
     for trial in trials:
         record = known.get(trial.number)
         if record is not None and record.architecture != trial.architecture:
@@ -119,14 +131,12 @@ def _answers(
                 f"but the search now asks for {trial.architecture.key}",
                 "the search's code or options changed since it was stopped: start a new run",
             )
+
+
+def _unanswered(trials: list[Trial], known: Mapping[int, TrialRecord], evaluator: Evaluator) -> list[Trial]:
+    """Those of a list that have to be evaluated: one by one, or all where their scores depend on each other."""
     unknown = [trial for trial in trials if trial.number not in known]
-    if unknown and evaluator.joint:
-        unknown = trials
-    asked = {trial.number for trial in unknown}
-    yield from (known[trial.number] for trial in trials if trial.number not in asked)
-    for record in evaluator.evaluate(unknown) if unknown else ():
-        reporter.trial(record)
-        yield record
+    return trials if unknown and evaluator.joint else unknown
 
 
 def _score(record: TrialRecord) -> Score:
@@ -134,5 +144,5 @@ def _score(record: TrialRecord) -> Score:
     return Score(record.score if usable and record.score is not None else math.nan, record.parameters or 0)
 
 
-def _activity(record: TrialRecord) -> str:
-    return record.architecture.stage or "search"
+def _activity(architecture: Architecture) -> str:
+    return architecture.stage or "search"

@@ -183,9 +183,10 @@ _PARTS: tuple[Callable[[RunFolder, Fields], Fields], ...] = (
 def _eta(progress: Mapping[str, Any]) -> float | None:
     """Seconds left at the pace so far; None before there is a pace, and once the work takes longer than it said."""
     spent = progress["at"] - progress["started"]
-    if progress["done"] <= 0 or spent <= 0:
+    done = progress["done"] - progress.get("first", 0)  # what an earlier attempt had done took this one no time
+    if done <= 0 or spent <= 0:
         return None
-    left = spent / progress["done"] * (progress["total"] - progress["done"]) - (time.time() - progress["at"])
+    left = spent / done * (progress["total"] - progress["done"]) - (time.time() - progress["at"])
     return float(left) if left > 0 else None
 
 

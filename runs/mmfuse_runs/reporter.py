@@ -15,6 +15,19 @@ from mmfuse_runs.journal import JournalWriter
 PROGRESS_SECONDS = 0.5
 
 
+class _Work:
+    """Something that is counted up to a total: where and when the count began, and how far it is."""
+
+    def __init__(self, first: float, total: float, began: float) -> None:
+        self.first = self.done = first
+        self.total = total
+        self.began = began
+
+    def goes_on(self, done: float, total: float) -> bool:
+        """Whether a report is of the same count."""
+        return total == self.total and done >= self.done
+
+
 class RunReporter:
     """Writes what the library reports into the folder of one run; the only writer of these files."""
 
@@ -25,7 +38,7 @@ class RunReporter:
         self._events = JournalWriter(folder / "events.jsonl")
         self._header = {"v": 1, "run": run_id, "attempt": attempt, "t0": time.time()}
         self._phase = ""
-        self._phase_began = time.time()
+        self._work = _Work(0.0, 0.0, time.time())
         self._progress_due = 0.0
         self._metric, self._maximize = "", True
         self._best: float | None = None
@@ -52,15 +65,21 @@ class RunReporter:
             self._events.flush()
 
     def progress(self, done: float, total: float, *, what: str) -> None:
-        """Replace progress.json, at most twice a second unless the work is done or of another kind."""
+        """Replace progress.json, at most twice a second unless the work is done or of another kind.
+
+        The pace is that since the count began anew, with another total or from below: the stages of a search count on.
+        """
         now = time.time()
         phase = what.partition("/")[0]
-        if phase != self._phase:
-            self._phase, self._phase_began = phase, now
-        elif now < self._progress_due and done < total:
+        is_news = phase != self._phase or not self._work.goes_on(done, total)
+        if not self._work.goes_on(done, total):
+            self._work = _Work(done, total, now)
+        self._phase, self._work.done = phase, done
+        if now < self._progress_due and done < total and not is_news:
             return
         self._progress_due = now + PROGRESS_SECONDS
-        record = {"done": done, "total": total, "what": what, "at": now, "started": self._phase_began}
+        pace = {"started": self._work.began, "first": self._work.first}
+        record = {"done": done, "total": total, "what": what, "at": now, **pace}
         temporary = self.folder / f"progress.json.{os.getpid()}.tmp"
         try:
             temporary.write_text(json.dumps(record))

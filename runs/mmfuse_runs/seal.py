@@ -56,6 +56,8 @@ def seal(folder: RunFolder) -> Path:
 def unseal(folder: RunFolder) -> MetricsTable | None:
     """The numbers from ``sealed.h5``; None where there is none, or the journal has changed since.
 
+    A copy of a run may hold the sealed file alone.
+
     Raises:
         StoreError: the file is damaged or of a newer format.
     """
@@ -64,7 +66,6 @@ def unseal(folder: RunFolder) -> MetricsTable | None:
         return None
     import h5py
 
-    size = journal.stat().st_size if journal.is_file() else 0
     try:
         with h5py.File(path, "r") as file:
             if int(file.attrs["format"]) > FORMAT:
@@ -72,9 +73,10 @@ def unseal(folder: RunFolder) -> MetricsTable | None:
                     f"{path} was written by a newer mmfuse (format {file.attrs['format']}, this one reads {FORMAT})",
                     "upgrade mmfuse",
                 )
-            if int(file.attrs["journal_bytes"]) != size:
+            sealed_bytes = int(file.attrs["journal_bytes"])
+            if journal.is_file() and journal.stat().st_size != sealed_bytes:
                 return None
-            return MetricsTable.from_blocks(journal, size, list(_read_blocks(file)))
+            return MetricsTable.from_blocks(journal, sealed_bytes, list(_read_blocks(file)))
     except (OSError, KeyError, ValueError) as error:
         raise StoreError(f"{path} is damaged: {error}", f"delete it; mmfuse reads {journal.name} instead") from error
 

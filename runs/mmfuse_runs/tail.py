@@ -121,6 +121,16 @@ class MetricsTable:
             array("d", map(times.__getitem__, order)),
         )
 
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of a journal that holds these numbers and nothing that was replaced, in the order of their times."""
+        found = [
+            {"s": step, "e": None, "t": time, "n": trial, "m": {name: block.values[name][row] for name in block.values}}
+            for trial in self._blocks
+            for block in self._of(trial)
+            for row, (step, time) in enumerate(zip(block.steps, block.times, strict=True))
+        ]
+        return sorted(found, key=lambda row: float(row["t"]))
+
     def last(self, name: str, trial: int | None = None) -> float | None:
         """The value at the largest step, None where there are none."""
         _, values = self.series(name, trial)

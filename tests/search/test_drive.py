@@ -36,10 +36,14 @@ class FakeEvaluator:
 
 
 class Listener(NullReporter):
-    """Keeps the trials it hears of."""
+    """Keeps the trials and the progress it hears of."""
 
     def __init__(self) -> None:
         self.trials: list[TrialRecord] = []
+        self.told: list[tuple[float, float, str]] = []
+
+    def progress(self, done: float, total: float, *, what: str) -> None:
+        self.told.append((done, total, what))
 
     def trial(self, record: TrialRecord) -> None:
         self.trials.append(record)
@@ -136,3 +140,44 @@ def test_only_fresh_trials_are_reported_again() -> None:
     )
 
     assert [trial.number for trial in listener.trials] == [7, 8]
+
+
+def test_progress_weighs_candidates_and_names_a_question_before_its_first_answer() -> None:
+    def ask() -> Search:
+        yield [Architecture("toy", {"value": 1.0}, "cheap"), Architecture("toy", {"value": 1.0}, "cheap")]
+        yield [Architecture("toy", {"value": 3.0}, "dear")]
+        return Architecture("toy", {"value": 3.0})
+
+    listener = Listener()
+    drive(
+        ask(),
+        evaluator=FakeEvaluator(),
+        reporter=listener,
+        seed_of=lambda n: n,
+        expected=5.0,
+        work_of=lambda architecture: architecture.params["value"],
+    )
+
+    assert listener.told == [
+        (0, 5, "cheap"),
+        (1, 5, "cheap"),
+        (2, 5, "cheap"),
+        (2, 5, "dear"),
+        (5, 5, "dear"),
+    ]
+
+
+def test_what_an_earlier_attempt_had_answered_counts_as_done_before_anything_is_trained() -> None:
+    whole = drive(climb(), evaluator=FakeEvaluator(), reporter=NullReporter(), seed_of=lambda n: n)
+    listener = Listener()
+
+    drive(
+        climb(),
+        evaluator=FakeEvaluator(),
+        reporter=listener,
+        seed_of=lambda n: n,
+        finished={number: whole.trials[number] for number in range(7)},
+        expected=9,
+    )
+
+    assert [(done, total) for done, total, _ in listener.told] == [(7, 9), (8, 9), (9, 9)]

@@ -11,7 +11,15 @@ from mmfuse.task import Modality, Task
 from mmfuse_tui.curves import ChartData, make_curve
 from mmfuse_tui.deck import Deck
 from mmfuse_tui.families import choices_of, draw_architecture
-from mmfuse_tui.panels.fusemix import alarm_lines, alarms_of, applies, blocks_of, retrieval_lines, temperature_lines
+from mmfuse_tui.panels.fusemix import (
+    alarm_lines,
+    alarms_of,
+    applies,
+    blocks_of,
+    recalls_of,
+    retrieval_lines,
+    temperature_lines,
+)
 from mmfuse_tui.sketch import plain, width_of
 from mmfuse_tui.snapshot import RunSnapshot
 
@@ -175,3 +183,30 @@ async def test_the_panel_opens_by_its_digit_and_follows_the_run(home, dashboard,
         await settle(pilot, lambda: "▲ since epoch 2: collapsed" in screen_text(app))
         await pilot.press("7")
         await settle(pilot, lambda: "InfoNCE" in screen_text(app) and "adapter" in screen_text(app))
+
+
+def test_recalls_are_drawn_over_the_pairs_that_were_seen():
+    begun = note("contrastive training", pairs=500, batch_size=250, steps_per_epoch=1)
+    metrics = {
+        "val/image_to_text_r1": [0.0, 0.2, 0.5],
+        "val/text_to_image_r1": [0.2, 0.4, 0.7],
+        "val/image_to_text_r10": [0.5, 0.6, 0.9],
+        "test/image_to_text_r1": [0.9],
+    }
+
+    means = recalls_of(run(begun, metrics=metrics))
+    words, alone = drawn(run(begun, metrics=metrics)), drawn(run(begun, metrics=metrics, blend="permutation"))
+
+    assert list(means) == ["R@1", "R@10"]
+    assert means["R@1"].values.tolist() == pytest.approx([0.1, 0.3, 0.6])
+    assert "Recall by pairs seen" in words and "R@1 0.6000" in words and "R@10 0.9000" in words
+    assert "1k pairs seen: 500 pairs, 2 times" in words  # two steps, of two batches of 250 each
+    assert "500 pairs seen: 500 pairs, 1 times" in alone
+
+
+@pytest.mark.parametrize("values", [[0.5], []], ids=["one validation", "none"])
+def test_recalls_are_not_drawn_before_there_is_a_course(values):
+    begun = note("contrastive training", pairs=500, batch_size=250)
+
+    assert "Recall by pairs seen" not in drawn(run(begun, metrics={"val/image_to_text_r1": values}))
+    assert "Recall by pairs seen" not in drawn(run(metrics={"val/image_to_text_r1": [0.1, 0.2]}))

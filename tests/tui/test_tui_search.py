@@ -270,3 +270,16 @@ async def test_the_architecture_panel_shows_what_a_run_trains(home, dashboard, s
         await settle(pilot, lambda: app.screen.query_one(Deck).run_id == run.name)
         await pilot.press("7")
         await settle(pilot, lambda: "mean" in screen_text(app) and "hyper" in screen_text(app))
+
+
+async def test_a_board_keeps_to_the_room_that_its_scroll_bar_leaves(home, dashboard, settle):
+    add_search(home)
+    app = dashboard()
+
+    async with app.run_test(size=(150, 42)) as pilot:
+        await settle(pilot, lambda: "search" in [panel.name for panel in app.screen.query_one(Deck).panels])
+        await pilot.press("5")
+        await settle(pilot, lambda: isinstance(app.focused, BoardView) and app.focused.show_vertical_scrollbar)
+        for _ in range(5):
+            await pilot.pause()
+        assert app.focused._drawn_width == app.focused.scrollable_content_region.width

@@ -53,7 +53,7 @@ SERVER_SECONDS = 1.0
 """How often a dashboard in a browser looks whether its server is still there."""
 
 
-PALETTE = ("run", "runs", "view", "app", "mark", "compare", "launch", "machine", "charts")
+PALETTE = ("run", "runs", "view", "app", "mark", "compare", "launch", "machine", "charts", "replay")
 """First words of the ids of bindings that the palette offers."""
 
 
@@ -205,6 +205,11 @@ def run(home: Path, *, read_only: bool = False) -> None:
 
     ``read_only`` changes nothing on disk: not the index, not a run.
     """
+    tune_interpreter()
+    Dashboard(RunStore(home, read_only=read_only), read_only=read_only).run()
+
+
+def tune_interpreter() -> None:
+    """Let keys be answered at once while a thread reads and thousands of runs lie in memory."""
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(*COLLECT_AFTER)
-    Dashboard(RunStore(home, read_only=read_only), read_only=read_only).run()

@@ -60,6 +60,10 @@ class BoardView(ScrollView, Painted, can_focus=True):
         if self.is_on_screen:
             self._arrange()
 
+    def on_mount(self) -> None:
+        """A bar that comes takes a column, in which something stood."""
+        self.watch(self, "show_vertical_scrollbar", self._arrange_later, init=False)
+
     def on_resize(self) -> None:
         """Another size, another drawing."""
         if self.size.height != self._drawn_height:
@@ -77,6 +81,9 @@ class BoardView(ScrollView, Painted, can_focus=True):
         line = lines[index] if index < len(lines) else ()
         segments = [Segment(text, base + self.part(part) if part else base) for text, part in line]
         return Strip(segments).adjust_cell_length(self.size.width, base)
+
+    def _arrange_later(self) -> None:
+        self.call_after_refresh(self._arrange)
 
     def _arrange(self) -> None:
         """Draw all blocks, unless this was done at this width already."""

@@ -53,6 +53,10 @@ class Feed:
         """Look at the store at once."""
         self._reader.refresh()
 
+    def read_anew(self) -> None:
+        """What was read of the runs is void: time was turned back."""
+        self._reader.read_anew()
+
     def take(self, message: StoreRead | RunRead | SparksRead | ComparisonRead) -> None:
         """Keep what the reader posted and tell the subscribers."""
         if isinstance(message, StoreRead):

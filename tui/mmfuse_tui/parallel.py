@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.cells import cell_len
 
@@ -54,12 +54,17 @@ def parallel_lines(table: Table, width: int, *, maximize: bool) -> list[Line]:
     ]
 
 
-def _places(values: Sequence[str]) -> dict[str, float]:
-    """A height between 0 and 1 for each value; numbers in their order, words in the alphabet's, "none" lowest."""
-    order = sorted(
+def in_order(values: Iterable[str]) -> list[str]:
+    """Each value once: "none", then numbers in their order, then words in the alphabet's."""
+    return sorted(
         set(values),
         key=lambda value: (value != "none", not value.isdigit(), int(value) if value.isdigit() else 0, value),
     )
+
+
+def _places(values: Sequence[str]) -> dict[str, float]:
+    """A height between 0 and 1 for each value, in their order."""
+    order = in_order(values)
     return {value: (nth + 0.5) / len(order) for nth, value in enumerate(order)}
 
 

@@ -45,6 +45,8 @@ async def photograph(app: Dashboard, pilot: Pilot[object], *, keys: tuple[str, .
     """The screen as SVG once it is at rest, after pressing ``keys``."""
     await _rested(app, pilot)
     for key in keys:
+        if key.isdigit():  # the panels of the run under the cursor are there once it was read
+            await _rested(app, pilot)
         await pilot.press(key)
     if keys:
         await _rested(app, pilot)

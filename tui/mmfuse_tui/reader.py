@@ -98,6 +98,7 @@ class Comparison:
     """Follows several runs at once; what is read first is shown first."""
 
     def __init__(self, run_ids: Sequence[str], folder: Callable[[str], RunFolder]) -> None:
+        self.run_ids = tuple(run_ids)
         self._readers = {run_id: RunReader(folder(run_id)) for run_id in run_ids}
         self._read: dict[str, RunSnapshot] = {}
         self._records: dict[str, RunRecord] = {}
@@ -138,6 +139,7 @@ class Reader:
         self._visible: tuple[str, ...] = ()
         self._sparks: dict[str, tuple[float, ...]] = {}
         self._spark_signatures: dict[str, object] = {}
+        self._outdated = False
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="store-reader", daemon=True)
@@ -178,8 +180,19 @@ class Reader:
         self._list_at = self._recheck_at = 0.0
         self._wake.set()
 
+    def read_anew(self) -> None:
+        """Forget what was read of runs: their files went back in time, which files of living runs never do."""
+        self._outdated = True
+        self.refresh()
+
     def step(self) -> None:
         """One look: the listing when it is due, the watched run, and sparklines."""
+        if self._outdated:
+            self._outdated = False
+            self._run_reader = None
+            self._spark_signatures.clear()
+            if self._comparison is not None:
+                self.compare(self._comparison.run_ids)
         if time.monotonic() >= self._list_at:
             self._list()
         if "numpy" not in sys.modules:  # after the first listing: the table is drawn meanwhile

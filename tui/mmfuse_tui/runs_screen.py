@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -237,7 +237,7 @@ class RunsScreen(Screen[None]):
 
     def action_compare(self) -> None:
         """The marked runs beside each other."""
-        from mmfuse_tui.compare_screen import MOST_COMPARED, CompareScreen
+        from mmfuse_tui.compare_screen import MOST_COMPARED
 
         runs = self._pane.marked
         if len(runs) < 2:
@@ -245,7 +245,13 @@ class RunsScreen(Screen[None]):
             return
         if len(runs) > MOST_COMPARED:
             self.notify(f"the first {MOST_COMPARED} of {len(runs)} marked runs are compared", markup=False)
-        self.app.push_screen(CompareScreen(self._feed, [run.id for run in runs[:MOST_COMPARED]]))
+        self.app.push_screen(self.comparison_of([run.id for run in runs[:MOST_COMPARED]]))
+
+    def comparison_of(self, run_ids: Sequence[str]) -> Screen[None]:
+        """The page that compares these runs."""
+        from mmfuse_tui.compare_screen import CompareScreen
+
+        return CompareScreen(self._feed, run_ids)
 
     def action_machine(self) -> None:
         """What the machine is busy with."""

@@ -10,7 +10,7 @@ import secrets
 import shlex
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
@@ -39,10 +39,12 @@ def serve(
     host: str = HOST,
     port: int = PORT,
     read_only: bool = False,
+    options: Sequence[str] = (),
     announce: Callable[[Served], None],
 ) -> None:
     """Serve the dashboard of ``home`` until Ctrl-C; ``announce`` is called once it listens.
 
+    ``options`` are more words for the command line of a page's dashboard (see `mmfuse_tui.__main__`).
     Port 0 takes a free one. Every open page has a dashboard process of its own; runs do not notice any of them.
 
     Raises:
@@ -61,7 +63,12 @@ def serve(
         key = secrets.token_urlsafe(16)
         danger = "" if ip_address(address).is_loopback else danger_of(shown, port, read_only=read_only)
         told = Served(f"http://{shown}:{port}/?key={key}", danger)
-        run(dashboard_command(home, read_only=read_only), listening, key=key, ready=partial(announce, told))
+        run(
+            dashboard_command(home, read_only=read_only, options=options),
+            listening,
+            key=key,
+            ready=partial(announce, told),
+        )
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -87,7 +94,7 @@ def danger_of(host: str, port: int, *, read_only: bool) -> str:
     )
 
 
-def dashboard_command(home: Path, *, read_only: bool) -> str:
+def dashboard_command(home: Path, *, read_only: bool, options: Sequence[str] = ()) -> str:
     """The shell command of one page's dashboard; ``exec``, so that it is a child of the server and no shell stays."""
-    words = [sys.executable, "-m", "mmfuse_tui", str(home), *(["--read-only"] if read_only else [])]
+    words = [sys.executable, "-m", "mmfuse_tui", str(home), *(["--read-only"] if read_only else []), *options]
     return f"exec {shlex.join(words)}"

@@ -22,6 +22,7 @@ class StatusBar(Widget):
 
     def __init__(self, home: Path, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self.program = "mmfuse"
         self._home = home
         self._snapshot = StoreSnapshot(loaded=False)
 
@@ -32,7 +33,7 @@ class StatusBar(Widget):
 
     def render(self) -> Text:
         """One line that gives up the home's beginning first, then the rarer states."""
-        left = Text.assemble(("mmfuse", "bold"), "  ")
+        left = Text.assemble((self.program, "bold"), "  ")
         right = self._counts(self.size.width - cell_len(left.plain) - 12)
         room = self.size.width - cell_len(left.plain) - cell_len(right.plain) - 1
         home = _short(self._home, max(0, room))

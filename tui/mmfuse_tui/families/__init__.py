@@ -4,12 +4,13 @@ A family is one file here, named like the model. It declares ``draw(params, widt
 most ``width`` cells where that is possible (``task`` is None where nobody knows it), and ``choices(params)``, the
 decisions a search makes about such a model, as words by name. A family without a file is drawn as the list of its
 parameters. A file may also declare ``baseline(params, task)``: the name of the baseline that an architecture is (""
-for none).
+for none), and ``parents(child, earlier)``: the places, in a list of architectures that were asked at earlier stages,
+best first, of those that the search made ``child`` of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -57,6 +58,15 @@ def baseline_of(architecture: Architecture, *, task: Task | None = None) -> str:
         return str(name(architecture.params, task)) if name is not None else ""
     except _UNFIT:
         return ""
+
+
+def parents_of(child: Architecture, earlier: Sequence[Architecture]) -> list[int]:
+    """Places in ``earlier`` (what was asked at earlier stages, best first) of what a search made ``child`` of."""
+    find = getattr(_family(child.family), "parents", None)
+    try:
+        return list(find(child, earlier)) if find is not None else []
+    except _UNFIT:
+        return []
 
 
 def _family(name: str) -> ModuleType | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
 
+from mmfuse.architecture import Architecture
 from mmfuse.backbones import BackboneChoice, choose_backbones, tap_widths
 from mmfuse.errors import MmfuseError
 from mmfuse.task import Modality, Task
@@ -15,6 +17,7 @@ from mmfuse_tui.sketch import Line, Sketch
 
 ACTIVATIONS = ("relu", "sigmoid", "leaky relu")
 """Words for the activation codes of the published arrays."""
+_STEP = re.compile(r"sweep \d+/level (\d+)")
 LEFT = 9
 """Cells before the first tap: room for the names of the layers."""
 TAP, TAP_NARROW, GAP = 4, 3, 4
@@ -52,6 +55,29 @@ def baseline(params: Mapping[str, Any], task: Task | None) -> str:
     """Late fusion: one ReLU layer that reads the last tap of every backbone."""
     late = [*(count - 1 for count in tap_counts(params, task)), 0]
     return "late fusion" if [list(row) for row in params["layers"]] == [late] else ""
+
+
+def parents(child: Architecture, earlier: Sequence[Architecture]) -> list[int]:
+    """The chain of which a step changed the layer of its level, or to which it appended one; of several the best.
+
+    In the first sweep there is but one such chain as long as nothing longer is known. Networks of other strategies,
+    and those of the first step, are made of nothing.
+    """
+    step = _STEP.fullmatch(child.stage)
+    if step is None:
+        return []
+    level, layers = int(step[1]) - 1, child.params["layers"]
+    place = min(level, len(layers) - 1)
+    chains = [other.params["layers"] if other.family == child.family else [] for other in earlier]
+    return [nth for nth, chain in enumerate(chains) if chain and _leads_to(chain, layers, place, level)][:1]
+
+
+def _leads_to(chain: Sequence[Any], child: Sequence[Any], place: int, level: int) -> bool:
+    """Whether the step at ``level`` (from 0), which touched layer ``place`` of the child, may have had the chain."""
+    if len(chain) == place == len(child) - 1:
+        return bool(chain == child[:place])
+    changed = len(chain) == len(child) > level
+    return changed and (chain[:place], chain[place + 1 :]) == (child[:place], child[place + 1 :])
 
 
 def tap_counts(params: Mapping[str, Any], task: Task | None) -> list[int]:

@@ -1,4 +1,4 @@
-"""A contrastive run: what is wrong with it, who finds whom, and what the common space looks like."""
+"""A contrastive run: what is wrong with it, who finds whom, what the pairs bought, the common space."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ FOUND = {
     "map_r": "class MAP@R",
 }
 """Endings of metrics that tell how well one modality finds another, and their columns."""
+RECALLS = ("r1", "r5", "r10")
+"""Those of them that are drawn over the pairs seen."""
 NEAR = 0.02
 """Share of its range within which the temperature is drawn beside the limit it is near to."""
 
@@ -59,6 +61,8 @@ def blocks_of(run: RunSnapshot) -> tuple[Block, ...]:
         for split in SPLITS
         if any(_direction(name, split) for name in curves)
     ]
+    if recalls_of(run) and pairs_per_step(run):
+        blocks.append(Block("Recall by pairs seen", partial(recall_lines, run)))
     if "train/temperature" in curves:
         blocks.append(Block("Temperature", partial(temperature_lines, run)))
     blocks += [
@@ -126,6 +130,48 @@ def retrieval_lines(run: RunSnapshot, split: str, width: int) -> list[Line]:
             below = "".join(fit(found, 15, right=True) for found in ranges)
             lines.append(((fit("  95 %", wide), "plot--label"), (below, "plot--label")))
     return lines
+
+
+def recall_lines(run: RunSnapshot, width: int) -> list[Line]:
+    """What the training pairs bought: recalls on validation pairs, over the pairs that were contrasted by then."""
+    recalls = recalls_of(run)
+    seen = pairs_per_step(run)
+    curves = [replace(curve, name=name, steps=curve.steps * seen) for name, curve in recalls.items()]
+    lines = chart_lines(ChartData("recall", tuple(curves), "pairs", True, _version(curves)), width, 9)
+    last = max(float(curve.steps[-1]) for curve in curves)
+    told = [facts.get("pairs") for message, facts in _told(run) if message == "contrastive training"]
+    there = told[-1] if told and isinstance(told[-1], int) and told[-1] > 0 else None
+    words = f"{wording.count(last)} pairs seen" + (
+        f": {wording.count(there)} pairs, {last / there:.3g} times" if there else ""
+    )
+    return [*lines, ((words, "plot--label"),)]
+
+
+def recalls_of(run: RunSnapshot) -> dict[str, Curve]:
+    """The recalls of every validation, each the mean over the directions, by their column; none before two of them."""
+    import numpy as np
+
+    found: dict[str, list[Curve]] = {}
+    for name, curve in _curves(run).items():
+        told = _direction(name, "val")
+        if told is not None and told[1] in RECALLS:
+            found.setdefault(told[1], []).append(curve)
+    means = {}
+    for ending in (each for each in RECALLS if each in found):
+        first, *others = found[ending]
+        # Of a very long run curves are thinned, each where it bends: then there is nothing to average.
+        if len(first.steps) > 1 and all(np.array_equal(first.steps, other.steps) for other in others):
+            mean = np.mean([curve.values for curve in found[ending]], axis=0)
+            means[FOUND[ending]] = make_curve(FOUND[ending], first.steps, mean)
+    return means
+
+
+def pairs_per_step(run: RunSnapshot) -> int:
+    """Pairs that a step draws: blending halves draws two batches for one; 0 where no training told."""
+    told = [facts.get("batch_size") for message, facts in _told(run) if message == "contrastive training"]
+    batch = told[-1] if told and isinstance(told[-1], int) else 0
+    halves = run.architecture is not None and run.architecture.params.get("blend") == "halves"
+    return batch * (2 if halves else 1)
 
 
 def temperature_lines(run: RunSnapshot, width: int) -> list[Line]:

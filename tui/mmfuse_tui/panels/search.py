@@ -1,19 +1,23 @@
-"""A search as it goes: best so far beside its baselines, questions, standings, and which choices mattered."""
+"""A search as it goes: best so far beside its baselines, questions, standings, descent, choices."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from mmfuse_tui.board import Block, BoardView
+from mmfuse_tui.heat_map import heat_lines, heat_maps
+from mmfuse_tui.lineage import asked_by, lineage_lines, lineage_of
 from mmfuse_tui.panels import Place
 from mmfuse_tui.parallel import parallel_lines
 from mmfuse_tui.search_blocks import importance_lines, incumbent_lines, question_lines, standing_lines, tables_of
 from mmfuse_tui.search_story import standings
+from mmfuse_tui.sketch import Line
 from mmfuse_tui.snapshot import RunSnapshot
 
 TITLE = "Search"
 PLACE: Place = "main"
 ORDER = 5
+CHOICES = "What was chosen where: mean × trials"
 
 
 def applies(run: RunSnapshot) -> bool:
@@ -39,10 +43,21 @@ def blocks_of(run: RunSnapshot) -> tuple[Block, ...]:
     ]
     if standings(run):
         blocks.append(Block("Standings", partial(standing_lines, run)))
+    if len(asked_by(run.trials)) > 1:
+        blocks.append(Block("Lineage, ★ the way to the best", partial(_lineage_lines, run)))
     for table in tables_of(run):
         name = f"Importance of each choice · {table.title}"
         blocks.append(Block(name, partial(importance_lines, table, maximize=run.maximize)))
         if len(table.names) > 1:
+            blocks += [
+                Block(f"{CHOICES} · {table.title}", partial(heat_lines, heat))
+                for heat in heat_maps(table, maximize=run.maximize)
+            ]
             name = f"Parallel coordinates · {table.title}"
             blocks.append(Block(name, partial(parallel_lines, table, maximize=run.maximize)))
     return tuple(blocks)
+
+
+def _lineage_lines(run: RunSnapshot, width: int) -> list[Line]:
+    candidates = lineage_of(run.trials, maximize=run.maximize)
+    return lineage_lines(candidates, run.architecture, width, maximize=run.maximize)
