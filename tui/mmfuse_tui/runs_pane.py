@@ -9,13 +9,14 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
-from textual.markup import escape
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
 from mmfuse.errors import BadSpec
 from mmfuse_runs.query import Query, parse_query
 from mmfuse_runs.records import RunRecord
+from mmfuse_tui.clean import clean
 from mmfuse_tui.feed import Feed
 from mmfuse_tui.grouping import GROUPS, group_column, grouped, next_group
 from mmfuse_tui.mark_table import MarkTable
@@ -170,7 +171,7 @@ class RunsPane(Container):
         words = [f"/{self._filter.text}"] if self._filter.text else []
         words += [f"by {listing.group}"] if listing.group else []
         words.append(listing.order.words + (", reversed" if listing.reversed else ""))
-        self.border_subtitle = escape(" · ".join(words))
+        self.border_subtitle = Content(clean(" · ".join(words)))
         if self._filter.text:
             self._say(f"{shown} of {total}")
 

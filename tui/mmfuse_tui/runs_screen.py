@@ -13,7 +13,6 @@ from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.markup import escape
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
@@ -292,7 +291,7 @@ class RunsScreen(Screen[None]):
         except MmfuseError as error:
             self.notify(clean(error.message), title="Clone", severity="error", markup=False)
         else:
-            self._launch(form, title=f"Clone of {escape(clean(run.label))}")
+            self._launch(form, title=f"Clone of {clean(run.label)}")
 
     @work
     async def _launch(self, form: Form, *, title: str) -> None:
