@@ -27,7 +27,7 @@ async def test_no_name_breaks_or_acts_in_palette_dialogs_toasts_or_titles(
         home.add("finished", name=name, tags=[name], notes=name, score=0.5)
     seen = []
 
-    async with dashboard().run_test(size=(100, 30)) as pilot:
+    async with dashboard().run_test(size=(100, 30), notifications=True) as pilot:
         await settle(pilot, lambda: f"Runs {len(HOSTILE)}" in screen_text(pilot.app))
         for keys in (["ctrl+p"], ["ctrl+p", *"go to"], ["slash", *"[/ \\["], *(["e", "escape", "D"] for _ in HOSTILE)):
             await pilot.press(*keys)
@@ -46,7 +46,7 @@ async def test_no_name_breaks_or_acts_in_palette_dialogs_toasts_or_titles(
 async def test_the_palette_shows_markup_of_a_name_as_it_is(home, dashboard, settle, screen_text):
     home.add("finished", name="[b]loud[/b] run", score=0.5)
 
-    async with dashboard().run_test(size=(100, 30)) as pilot:
+    async with dashboard().run_test(size=(100, 30), notifications=True) as pilot:
         await settle(pilot, lambda: "Runs 1" in screen_text(pilot.app))
         await pilot.press("ctrl+p", *"loud")
 
@@ -61,7 +61,7 @@ def test_a_run_named_with_invisible_characters_alone_is_called_by_its_id():
 async def test_saving_the_dialog_keeps_what_was_not_touched(home, dashboard, control, settle):
     home.add("finished", name="a\x1b[31mb", tags=["t\u202e"], notes="one\x07\ntwo", score=0.5)
 
-    async with dashboard().run_test(size=(100, 30)) as pilot:
+    async with dashboard().run_test(size=(100, 30), notifications=True) as pilot:
         await settle(pilot, lambda: pilot.app.screen.selected is not None)
         await pilot.press("e")
         await settle(pilot, lambda: pilot.app.screen.query("#field-notes"))
@@ -77,7 +77,7 @@ async def test_saving_the_dialog_keeps_what_was_not_touched(home, dashboard, con
 async def test_a_toast_of_ten_thousand_characters_is_cut(home, dashboard, settle, screen_text):
     home.add("finished", score=0.5)
 
-    async with dashboard().run_test(size=(100, 30)) as pilot:
+    async with dashboard().run_test(size=(100, 30), notifications=True) as pilot:
         await settle(pilot, lambda: "Runs 1" in screen_text(pilot.app))
         pilot.app.notify("x" * 10_000)
         await settle(pilot, lambda: "xxxx" in screen_text(pilot.app))
