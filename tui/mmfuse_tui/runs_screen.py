@@ -312,7 +312,7 @@ class RunsScreen(Screen[None]):
         """A panel by its number."""
         if self.selected is not None:
             self.remove_class("-zoom-runs")
-            self._deck.bring(number)
+            self._deck.bring(number, of=self.selected.id)
 
     def action_resize(self, by: int) -> None:
         """Give the table more or less of the height."""
