@@ -24,7 +24,7 @@ from mmfuse_tui.run_columns import ORDERS, Order, chosen_columns, order_of, run_
 from mmfuse_tui.table import Table
 from mmfuse_tui.view_memory import ViewMemory
 
-NO_RUNS = "no runs yet: mmfuse search mixmas --dataset avmnist"
+NO_RUNS = "no runs yet"
 FRAME_LINES, LEAST_LINES = 4, 7
 """Lines of the table's frame beside its rows (border, headings, one blank), and the least it has."""
 
