@@ -186,6 +186,8 @@ class RunsScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Actions that make no sense for the runs they would act on are dimmed; a read-only store has none."""
         if action in ("filter", "leave_filter"):
+            if action == "filter" and isinstance(self.focused, LogView):
+                return False  # the key looks for words in the log
             return isinstance(self.focused, Input) is (action == "leave_filter")
         if action == "ask":
             return self._allows(str(parameters[0]))  # type: ignore[arg-type]
