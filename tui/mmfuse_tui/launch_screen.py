@@ -25,6 +25,9 @@ from mmfuse_tui.launch_form import Field, Form
 from mmfuse_tui.literal import titled
 from mmfuse_tui.table import Table
 
+TYPED = frozenset({"device", "dataset"})
+"""Lines with choices that take other words as well."""
+
 
 class LaunchScreen(Screen[str | None]):
     """Answers with the id of the run it started, or None."""
@@ -114,7 +117,7 @@ class LaunchScreen(Screen[str | None]):
         field = self._table.selected
         if field is None:
             return
-        if field.choices and field.name != "device":
+        if field.choices and field.name not in TYPED:
             self.action_turn(1)
             return
         line = self.query_one("#launch-value", Input)
