@@ -72,6 +72,19 @@ def draw(series: Sequence[tuple[Floats, Floats]], window: Window) -> Canvas:
     return Canvas(bits, owner)
 
 
+def shade(x: Floats, low: Floats, high: Floats, window: Window) -> Canvas:
+    """A band: both its edges, and between them every other dot, so that a line in it stands out."""
+    import numpy as np
+
+    height, width = 4 * window.rows, 2 * window.columns
+    at = window.x_low + np.arange(width) * ((window.x_high - window.x_low) / (width - 1))
+    top, bottom = (np.rint(window.dot_rows(np.interp(at, x, edge))) for edge in (high, low))
+    rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
+    inside = (rows >= top) & (rows <= bottom) & (at >= x[0]) & (at <= x[-1])
+    bits = _pack(inside & (((rows + columns) % 2 == 0) | (rows == top) | (rows == bottom)))
+    return Canvas(bits, np.where(bits > 0, 0, -1))
+
+
 def _dots(x: Floats, y: Floats, window: Window) -> Any:
     """Lit dots of one series. Shape: (P,), (P,) -> (4 * rows, 2 * columns) bool."""
     import numpy as np

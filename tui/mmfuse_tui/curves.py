@@ -31,7 +31,8 @@ class Curve:
     ``points`` counts the samples it was thinned from. A ``scattered`` series is drawn as marks without a line.
     One that is not ``valued`` is named in the legend without its last value; a scattered one that is ``signed`` has the
     sign of its curve at every mark. ``times`` are the Unix times of the values where these are known; a ``shadow`` is
-    drawn dim, without a place in the legend.
+    drawn dim, without a place in the legend. A ``band`` is the lowest and highest value at each step, of what the curve
+    is the mean of.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Curve:
     signed: bool = False
     times: Floats | None = None
     shadow: bool = False
+    band: tuple[Floats, Floats] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from mmfuse_tui import wording
 from mmfuse_tui.axes import RESOLUTION, padded, power_labels, tick_labels, ticks
-from mmfuse_tui.braille import EMPTY, Canvas, Window, draw
+from mmfuse_tui.braille import EMPTY, Canvas, Window, draw, shade
 from mmfuse_tui.chart_view import PLAIN, ChartView, arranged, logarithmic
 from mmfuse_tui.clean import clean, fit
 from mmfuse_tui.curves import between
@@ -82,7 +82,12 @@ def _why_blank(view: ChartView) -> str:
 
 def _scaled(chart: ChartData) -> ChartData:
     """The chart with logarithms for values."""
-    return replace(chart, curves=tuple(replace(curve, values=logarithmic(curve.values)) for curve in chart.curves))
+
+    def scaled(curve: Curve) -> Curve:
+        band = None if curve.band is None else (logarithmic(curve.band[0]), logarithmic(curve.band[1]))
+        return replace(curve, values=logarithmic(curve.values), band=band)
+
+    return replace(chart, curves=tuple(map(scaled, chart.curves)))
 
 
 def _window(chart: ChartData, columns: int, rows: int, span: tuple[float, float]) -> Window | None:
@@ -106,10 +111,13 @@ def _window(chart: ChartData, columns: int, rows: int, span: tuple[float, float]
 
 
 def _values_between(curve: Curve, low: float, high: float) -> Any:
-    """The values that are drawn there; of a line also those at the edges."""
+    """The values that are drawn there; of a line also those at the edges, of a band its limits."""
+    import numpy as np
+
     if curve.scattered:
         return curve.values[(curve.steps >= low) & (curve.steps <= high)]
-    return between(curve.steps, curve.values, low, high)[1]
+    lines = (curve.values, *(curve.band or ()))
+    return np.concatenate([between(curve.steps, values, low, high)[1] for values in lines])
 
 
 def _cells(chart: ChartData, canvas: Canvas, window: Window) -> list[list[Run]]:
@@ -121,6 +129,9 @@ def _cells(chart: ChartData, canvas: Canvas, window: Window) -> list[list[Run]]:
         [(character, styles[owner]) for character, owner in zip(canvas.text(row), canvas.owner[row], strict=True)]
         for row in range(window.rows)
     ]
+    for place, curve in zip(places, chart.curves, strict=True):
+        if curve.band is not None and len(curve.steps):
+            _shade(cells, shade(curve.steps, *curve.band, window), style_of(place))
     for place, curve in zip(places, chart.curves, strict=True):
         if curve.scattered:
             _scatter(cells, curve, window, place)
@@ -153,6 +164,14 @@ def style_of(index: int) -> str:
 def mark_of(index: int) -> str:
     """Sign of the curve at ``index``."""
     return MARKS[index % len(MARKS)]
+
+
+def _shade(cells: list[list[Run]], band: Canvas, style: str) -> None:
+    """A band where no line is."""
+    for row, line in enumerate(cells):
+        for column, character in enumerate(band.text(row)):
+            if character != EMPTY and line[column][0] == EMPTY:
+                line[column] = (character, style)
 
 
 def _scatter(cells: list[list[Run]], curve: Curve, window: Window, index: int) -> None:
