@@ -90,8 +90,9 @@ class RunRecord:
 
     @property
     def label(self) -> str:
-        """The name the user gave, else the id."""
-        return self.name or self.id
+        """The name the user gave, else the id; blanks and invisible characters alone are no name."""
+        is_visible = any(character.isprintable() and not character.isspace() for character in self.name)
+        return self.name if is_visible else self.id
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON for ``--json``."""

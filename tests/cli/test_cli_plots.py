@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import json
+import math
+import re
 
 import pytest
 
 from mmfuse.architecture import Architecture
 from mmfuse.report import TrialRecord
+from mmfuse_cli.plots import save_picture
+from mmfuse_tui.curves import ChartData, make_curve
 
 
 def write_metrics(store, run_id, values, metric="val/accuracy"):
@@ -83,6 +88,37 @@ def test_curves_are_saved_as_the_picture_that_the_ending_names(mmfuse, two_runs,
 
     assert result.exit_code == 0, result.output
     assert path.read_bytes().startswith(magic)
+
+
+def test_a_saved_picture_shows_every_curve_by_its_name_whatever_that_is(mmfuse, two_runs, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "curves.svg"
+    chart = ChartData(
+        "a $title$",
+        (
+            make_curve("_under", [0, 1, 2], [1.0, math.nan, math.inf]),
+            make_curve("$\\frac{a}{$", [5], [0.5]),
+            make_curve("\x1b[31mred\u202e", [0, 1], [0.1, 0.2]),
+        ),
+    )
+
+    save_picture([chart], path)
+
+    text = path.read_text()
+    comments = re.findall("<!-- (.*?) -->", text)
+    assert {" _under", " $\\frac{a}{$", " red", "a $title$"} <= {html.unescape(comment) for comment in comments}
+    assert "\u202e" not in text and "\x1b" not in text
+
+
+def test_runs_of_one_name_are_told_apart_in_a_chart(mmfuse, make_run, store):
+    ids = [make_run("finished", name="same") for _ in range(2)]
+    for run_id in ids:
+        write_metrics(store, run_id, [(0, 0.1), (10, 0.5)])
+
+    result = mmfuse("runs", "compare", *ids, "--plot", "val/accuracy", "--json")
+
+    names = [curve["name"] for curve in json.loads(result.stdout)["curves"]["val/accuracy"]]
+    assert sorted(names) == sorted(f"same {run_id.rpartition('-')[2]}" for run_id in ids)
 
 
 def test_another_ending_is_refused_with_those_there_are(mmfuse, two_runs, tmp_path):

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mmfuse_runs.records import RunRecord
 from mmfuse_tui.board import BoardView
-from mmfuse_tui.compare_blocks import Comparison, cost_of, difference_lines, overlaid, pareto_lines, result_lines
+from mmfuse_tui.compare_blocks import (
+    Comparison,
+    cost_of,
+    difference_lines,
+    over_seeds,
+    overlaid,
+    pareto_lines,
+    result_lines,
+)
 from mmfuse_tui.compare_screen import CompareScreen
 from mmfuse_tui.curves import ChartData, make_curve
 from mmfuse_tui.mark_table import MarkTable
+from mmfuse_tui.plot import make_plot
 from mmfuse_tui.runs_screen import RunsScreen
 from mmfuse_tui.sketch import plain
 from mmfuse_tui.snapshot import ComparedRun, RunSnapshot
@@ -49,6 +62,48 @@ def test_curves_that_several_runs_have_lie_in_one_chart_and_missing_ones_keep_th
 
     assert chart.title == "val/accuracy"
     assert [list(curve.values) for curve in chart.curves] == [[1, 2], [], [3, 4, 5]]
+
+
+def seeded(*values):
+    runs = []
+    for seed, scores in enumerate(values):
+        run = compared(f"s{seed}", scores[-1], values=scores, spec={"family": "m2_mixer", "seed": seed})
+        runs.append(replace(run, record=replace(run.record, seed=seed, subject="m2_mixer")))
+    return Comparison(tuple(runs))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 5), st.integers(2, 40), st.integers(0, 2**32 - 1))
+def test_over_seeds_the_mean_lies_in_the_band_of_all_runs(count, length, seed):
+    values = np.random.default_rng(seed).normal(size=(count, length))
+
+    [curve] = over_seeds(seeded(*values.tolist())).curves
+
+    low, high = curve.band
+    assert curve.values == pytest.approx(values.mean(axis=0))
+    assert low == pytest.approx(values.min(axis=0)) and high == pytest.approx(values.max(axis=0))
+
+
+def test_the_band_is_drawn_from_the_lowest_to_the_highest_run_and_no_further():
+    plot = make_plot(over_seeds(seeded([0.0] * 20, [1.0] * 20, [0.5] * 20)), 60, 14)
+
+    text = ["".join(piece for piece, _ in row) for row in plot.rows][1:-2]
+    lit = [
+        4 * row + bit % 4
+        for row, line in enumerate(text)
+        for bit, mask in enumerate((0x01, 0x02, 0x04, 0x40))
+        if 0x2800 < ord(line[20]) < 0x2900 and (ord(line[20]) - 0x2800) & (mask | mask << (1 if mask == 0x40 else 3))
+    ]
+    assert min(lit) == round(float(plot.window.dot_rows(1.0))) and max(lit) == round(float(plot.window.dot_rows(0.0)))
+    assert round(float(plot.window.dot_rows(0.5))) in lit
+
+
+def test_seeds_of_different_length_are_drawn_as_far_as_all_go_and_strangers_have_no_band():
+    [curve] = over_seeds(seeded([1.0, 2.0, 3.0, 4.0], [3.0, 4.0])).curves
+
+    assert curve.steps.tolist() == [0.0, 1.0] and curve.values.tolist() == [2.0, 3.0]
+    assert over_seeds(seeded([1.0, 2.0])) is None
+    assert over_seeds(Comparison((compared("a", 0.1, values=[1, 2]), compared("b", 0.1)))) is None
 
 
 def test_only_differing_options_are_listed():

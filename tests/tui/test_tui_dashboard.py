@@ -456,3 +456,20 @@ async def test_quitting_touches_no_run(home, trial, dashboard, control, settle):
 
     assert app.return_code == 0 and control.asked == []
     assert {name: (run / "state.json").read_bytes() for name, run in runs.items()} == before
+
+
+async def test_a_panel_asked_for_right_after_a_move_opens_once_the_run_is_read(
+    home, trial, dashboard, settle, screen_text
+):
+    home.add("finished", kind="train", name="training", score=0.5)
+    search = home.add("finished", name="search", score=0.6)
+    home.trials(search, [trial(0, score=0.6), trial(1, score=0.7)])
+
+    async with dashboard().run_test(size=(100, 30)) as pilot:
+        deck = pilot.app.screen.query_one(Deck)
+        await settle(pilot, lambda: deck.run_id == search.name)
+        await pilot.press("j")
+        await settle(pilot, lambda: deck.run_id != search.name)
+        await pilot.press("k", "5")
+
+        await settle(pilot, lambda: "search" in deck.shown and deck.has_focus_within)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from textual.widgets import Input
 
 from mmfuse.errors import BadSpec, StoreError, UnknownName
-from mmfuse.registry import DATASETS, MODELS, SEARCHES
+from mmfuse.registry import MODELS, SEARCHES
 from mmfuse.spec import resolve_search, resolve_train
 from mmfuse_runs.specs import command_of
 from mmfuse_runs.store import RunStore
-from mmfuse_tui.launch_form import MORE, NONE, Form, form_of
+from mmfuse_tui.launch_form import MORE, NONE, Form, fitting_datasets, form_of
 from mmfuse_tui.launch_screen import LaunchScreen
 from mmfuse_tui.mark_table import MarkTable
 from mmfuse_tui.runs_screen import RunsScreen
@@ -31,10 +31,35 @@ def test_every_search_and_model_has_a_form_with_a_line_per_option():
         assert {"what", "dataset", "seed", "fit.epochs", MORE} <= set(names)
 
 
+@pytest.mark.parametrize("kind", ["search", "train"])
+def test_whatever_the_form_offers_can_be_started_as_it_is(kind):
+    form = Form().with_value("kind", kind)
+    offered = {field.name: field for field in form.fields()}["what"].choices
+
+    assert len(offered) > 2
+    for what in offered:
+        chosen = form.with_value("what", what)
+        for dataset in fitting_datasets(kind, what):
+            chosen.with_value("dataset", dataset).spec(None)
+        chosen.spec(None)
+
+
+def test_a_dataset_may_be_typed_and_a_mistake_names_the_nearest():
+    form = Form("train", "m2_mixer", "mm_imdb", NONE)
+
+    assert "mm_imdb" in {field.name: field for field in form.fields()}["dataset"].choices
+    with pytest.raises(UnknownName, match="avmnis") as caught:
+        form.with_value("dataset", "avmnis").spec(None)
+    assert "avmnist" in caught.value.hint
+    assert form.with_value("dataset", "avmnis").fields()
+
+
 def test_choices_are_those_of_the_registries_and_option_models():
     fields = {field.name: field for field in Form("search", "mfas", "avmnist", NONE).fields()}
 
-    assert fields["what"].choices == SEARCHES.names() and fields["dataset"].choices == DATASETS.names()
+    assert fields["what"].choices == SEARCHES.names()
+    assert fields["dataset"].choices == ("avmnist", "mm_imdb", "ntu", "toy")
+    assert "coco_latents, latent_world" in fields["dataset"].meaning
     assert fields["surrogate"].choices == ("ensemble", "forest", "boosting", "gaussian", "lstm")
     assert fields["dedupe"].choices == ("true", "false") and fields["levels"].choices == ()
     assert fields["levels"].meaning.startswith("Most fusion layers")
@@ -133,7 +158,7 @@ async def test_the_form_is_checked_as_it_is_typed_and_shows_the_command(
     async with app.run_test(size=size) as pilot:
         await open_form(app, pilot, settle)
         row_of(app, "dataset")
-        names = DATASETS.names()
+        names = fitting_datasets("search", "mixmas")
         await pilot.press(*["right"] * (names.index("toy") - names.index("avmnist")))
         await settle(pilot, lambda: app.screen.form.dataset == "toy")
         await settle(pilot, lambda: "✓ ready" in screen_text(app) and "--dataset toy" in screen_text(app))

@@ -21,9 +21,12 @@ import pytest
 
 from mmfuse.spec import resolve_search
 from mmfuse_runs.specs import command_of
+from mmfuse_runs.store import RunStore
+from mmfuse_tui.app import Dashboard
 from mmfuse_tui.attention import call_for
 from mmfuse_tui.chart_grid import ChartGrid
 from mmfuse_tui.curves import ChartData, make_curve
+from mmfuse_tui.launch_screen import LaunchScreen
 from mmfuse_tui.runs_screen import RunsScreen
 from mmfuse_tui.saving import HEADINGS, as_csv
 from mmfuse_tui.snapshot import Notice
@@ -219,6 +222,27 @@ async def test_a_home_that_vanishes_is_told_and_comes_back(home, furnished, dash
         await settle(pilot, lambda: "is not there" not in screen_text(app) and "guided" in screen_text(app))
 
         assert isinstance(app.screen, RunsScreen)
+
+
+async def test_a_home_that_was_never_made_welcomes_and_starts_runs(tmp_path, control, settle, screen_text):
+    home = tmp_path / "none" / "yet"
+    app = Dashboard(RunStore(home), control=control)
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, lambda: "Three ways to a first run" in screen_text(app))
+        assert "is not there" not in screen_text(app) and "read-only" not in screen_text(app)
+        assert "mmfuse search mixmas --dataset avmnist  in a shell; it shows up here" in screen_text(app)
+        await pilot.press("n")
+        await settle(pilot, lambda: isinstance(app.screen, LaunchScreen))
+
+    assert not home.exists()
+
+
+async def test_a_home_of_others_without_runs_offers_no_form(tmp_path, settle, screen_text):
+    app = Dashboard(RunStore(tmp_path / "none", read_only=True), read_only=True)
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, lambda: "Two ways to a first run" in screen_text(app))
 
 
 async def test_ten_processes_writing_at_once_neither_stop_nor_confuse_the_dashboard(

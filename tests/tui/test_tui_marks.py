@@ -120,7 +120,7 @@ async def test_a_bulk_delete_says_what_is_lost_and_is_not_one_enter_away(home, d
     async with app.run_test(size=(120, 40)) as pilot:
         await ready(app, pilot, settle)
         await pilot.press("ctrl+a", "D")
-        await settle(pilot, lambda: "Delete 3 runs?" in screen_text(app) and "way back" in screen_text(app))
+        await settle(pilot, lambda: "Delete 3 runs?" in screen_text(app) and "takes it back" in screen_text(app))
         text = screen_text(app)
         await pilot.press("enter")
         await settle(pilot, lambda: isinstance(app.screen, RunsScreen))
@@ -130,7 +130,7 @@ async def test_a_bulk_delete_says_what_is_lost_and_is_not_one_enter_away(home, d
         await pilot.press("D")
         await settle(pilot, lambda: len(control.asked) == 3)
 
-    assert "Delete 3 runs?" in text and "Lost: 3 folders with 6MB" in text and "no way back" in text
+    assert "Delete 3 runs?" in text and "To the trash: 3 folders with 6MB" in text and "takes it back" in text
     assert {run_id for _, run_id in control.asked} == {runs["c"], runs["d"], runs["e"]}
 
 
@@ -331,3 +331,21 @@ async def test_q_and_the_question_mark_close_the_help(home, dashboard, settle):
             await settle(pilot, lambda: isinstance(app.screen, HelpScreen))
             await pilot.press(key)
             await settle(pilot, lambda: isinstance(app.screen, RunsScreen))
+
+
+async def test_a_deleted_run_lies_in_the_trash_and_u_takes_it_back(home, settle, screen_text):
+    run = home.add("finished", name="precious", score=0.5)
+    home.add("finished", name="other", score=0.4)
+
+    app = Dashboard(RunStore(home.path), clock=lambda: home.now)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot, lambda: app.screen.selected is not None)
+        app.screen.go_to(run.name)
+        await pilot.press("D")
+        await settle(pilot, lambda: "To the trash: 1 folder" in screen_text(app))
+        await pilot.press("D")
+        await settle(pilot, lambda: len(app.screen.store.runs) == 1)
+        assert (home.path / "trash" / run.name / "config.json").exists()
+
+        await pilot.press("u")
+        await settle(pilot, lambda: {record.name for record in app.screen.store.runs} == {"precious", "other"})

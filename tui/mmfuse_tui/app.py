@@ -14,6 +14,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.timer import Timer
 
@@ -21,6 +22,7 @@ from mmfuse_runs.store import RunStore
 from mmfuse_tui.attention import call_for
 from mmfuse_tui.bindings import Group, help_rows
 from mmfuse_tui.chart_grid import ChartGrid
+from mmfuse_tui.clean import clean
 from mmfuse_tui.control import Control, StoreControl
 from mmfuse_tui.dialogs import HelpScreen
 from mmfuse_tui.feed import Feed
@@ -51,6 +53,10 @@ MEMORY_SECONDS = 0.5
 """Pause after a change of the view before it is written down."""
 SERVER_SECONDS = 1.0
 """How often a dashboard in a browser looks whether its server is still there."""
+
+
+LONGEST_TOAST, LONGEST_TITLE = 300, 60
+"""Characters of a toast: beyond these it would cover what it tells about."""
 
 
 PALETTE = ("run", "runs", "view", "app", "mark", "compare", "launch", "machine", "charts", "replay")
@@ -108,6 +114,20 @@ class Dashboard(App[None]):
                 words = binding.tooltip or binding.description
                 yield SystemCommand(binding.description, words, self._runner(active.node, binding.action))
         yield from (command for command in super().get_system_commands(screen) if command.title == "Theme")
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """A toast: the one door for words that come from outside, so they are made harmless and short here."""
+        lines = [clean(line) for line in message[:LONGEST_TOAST].split("\n")]
+        words = "\n".join(lines) + ("…" if len(message) > LONGEST_TOAST else "")
+        super().notify(words, title=clean(title[:LONGEST_TITLE]), severity=severity, timeout=timeout, markup=markup)
 
     def on_mount(self) -> None:
         """Start reading once there is something to draw on."""

@@ -1,7 +1,8 @@
 """Curves as braille: two by four dots in every cell, one vertical span per dot column.
 
 The drawing is exact where it matters: the dot of every sample is lit, lit columns are joined along the straight line
-between neighbouring samples, and nothing else is lit. Samples that are not numbers break the line.
+between neighbouring samples, also those that lie outside of the window, and nothing else is lit. Samples that are not
+numbers break the line.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmfuse_tui.curves import thin
+from mmfuse_tui.curves import between, thin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,15 +72,29 @@ def draw(series: Sequence[tuple[Floats, Floats]], window: Window) -> Canvas:
     return Canvas(bits, owner)
 
 
+def shade(x: Floats, low: Floats, high: Floats, window: Window) -> Canvas:
+    """A band: both its edges, and between them every other dot, so that a line in it stands out."""
+    import numpy as np
+
+    height, width = 4 * window.rows, 2 * window.columns
+    at = window.x_low + np.arange(width) * ((window.x_high - window.x_low) / (width - 1))
+    top, bottom = (np.rint(window.dot_rows(np.interp(at, x, edge))) for edge in (high, low))
+    rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
+    inside = (rows >= top) & (rows <= bottom) & (at >= x[0]) & (at <= x[-1])
+    bits = _pack(inside & (((rows + columns) % 2 == 0) | (rows == top) | (rows == bottom)))
+    return Canvas(bits, np.where(bits > 0, 0, -1))
+
+
 def _dots(x: Floats, y: Floats, window: Window) -> Any:
     """Lit dots of one series. Shape: (P,), (P,) -> (4 * rows, 2 * columns) bool."""
     import numpy as np
 
     height, width = 4 * window.rows, 2 * window.columns
+    x, y = between(x, y, window.x_low, window.x_high)  # before thinning: a closer look shows more of the samples
     kept = thin(x, y, buckets=2 * width)
     x, y = x[kept], y[kept]
     piece = np.cumsum(~np.isfinite(y))
-    shown = np.isfinite(y) & (x >= window.x_low) & (x <= window.x_high)
+    shown = np.isfinite(y)
     if not shown.any():
         return np.zeros((height, width), dtype=bool)
     column = np.rint(window.dot_columns(x[shown])).astype(np.int64).clip(0, width - 1)

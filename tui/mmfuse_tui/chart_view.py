@@ -62,13 +62,17 @@ PLAIN = ChartView()
 
 def arranged(chart: ChartData, view: ChartView) -> ChartData:
     """The chart with the x axis asked for and smoothed curves, each over the shadow of what was measured."""
-    curves = [_on_time(curve) for curve in chart.curves] if view.x == "time" else list(chart.curves)
     timed = view.x == "time" and any(curve.times is not None for curve in chart.curves)
+    began = _beginning(chart) if timed else 0.0
+    curves = [_on_time(curve, began) for curve in chart.curves] if timed else list(chart.curves)
     if view.smoothing:
         shadows = [replace(curve, shadow=True) for curve in curves if not curve.scattered]
         curves = [*shadows, *(_smoothed(curve, view.smoothing) for curve in curves)]
     label = "minutes" if timed else chart.x_label
-    return replace(chart, curves=tuple(curves), x_label=label, x_whole=chart.x_whole and not timed)
+    reach = chart.reach
+    if timed:
+        reach = None if chart.time_reach is None else (0.0, (chart.time_reach[1] - began) / 60.0)
+    return replace(chart, curves=tuple(curves), x_label=label, x_whole=chart.x_whole and not timed, reach=reach)
 
 
 def logarithmic(values: Floats) -> Any:
@@ -79,13 +83,20 @@ def logarithmic(values: Floats) -> Any:
         return np.where(np.isnan(values), np.nan, np.where(values > 0, np.log10(np.abs(values)), -np.inf))
 
 
-def _on_time(curve: Curve) -> Curve:
-    """The curve over minutes since its first value, where its times are known."""
+def _beginning(chart: ChartData) -> float:
+    """When the first value of any curve was measured: what came a minute later stands a minute further right."""
+    if chart.time_reach is not None:
+        return chart.time_reach[0]
+    return min(float(curve.times[0]) for curve in chart.curves if curve.times is not None and len(curve.times))
+
+
+def _on_time(curve: Curve, began: float) -> Curve:
+    """The curve over minutes since ``began``, where its times are known."""
     if curve.times is None or not len(curve.times):
         return curve
     import numpy as np
 
-    minutes = (curve.times - curve.times[0]) / 60.0
+    minutes = (curve.times - began) / 60.0
     return replace(curve, steps=np.maximum.accumulate(minutes))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mmfuse.report import TrialRecord
@@ -47,7 +48,20 @@ def run_charts(
         title = group if trial is None else f"{group} of trial {trial}"
         version = (-1 if trial is None else trial, *(curve.points for curve in curves))
         charts.append(ChartData(title, curves, "step", _direction(group), version))
-    return tuple(charts)
+    return tuple(_on_one_axis(charts))
+
+
+def _on_one_axis(charts: Sequence[ChartData]) -> Iterator[ChartData]:
+    """The charts over steps with the same reach, so that the cursor reads all of them off at one step."""
+    measured = [curve for chart in charts if chart.x_label == "step" for curve in chart.curves if len(curve.steps)]
+    if not measured:
+        yield from charts
+        return
+    reach = min(float(curve.steps[0]) for curve in measured), max(float(curve.steps[-1]) for curve in measured)
+    times = [curve.times for curve in measured if curve.times is not None]
+    spent = (min(float(t.min()) for t in times), max(float(t.max()) for t in times)) if times else None
+    for chart in charts:
+        yield replace(chart, reach=reach, time_reach=spent) if chart.x_label == "step" else chart
 
 
 def _measured(table: MetricsTable, name: str, trial: int | None) -> Curve:

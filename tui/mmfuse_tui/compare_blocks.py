@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -54,6 +54,9 @@ def blocks_of(comparison: Comparison, *, cost: str) -> tuple[Block, ...]:
     blocks += [
         Block(chart.title, partial(chart_lines, chart, rows=CHART_ROWS)) for chart in overlaid(runs)[:MOST_CHARTS]
     ]
+    seeds = over_seeds(comparison)
+    if seeds is not None:
+        blocks.append(Block(f"{seeds.title}: mean and range over seeds", partial(chart_lines, seeds, rows=CHART_ROWS)))
     blocks.append(Block("Options that differ", partial(difference_lines, runs)))
     if not comparison.obstacle:
         blocks.append(Block(f"Score and cost · {COSTS[cost]}", partial(pareto_lines, comparison, cost)))
@@ -109,6 +112,38 @@ def overlaid(runs: Sequence[ComparedRun]) -> list[ChartData]:
         version = tuple(curve.points for curve in curves)
         charts.append(ChartData(name, curves, "step", None, version))
     return charts
+
+
+def over_seeds(comparison: Comparison) -> ChartData | None:
+    """The mean of each experiment that ran with several seeds, in the band between its lowest and highest run.
+
+    The metric is the one the runs are judged by. Between the steps at which a run measured it is taken as a straight
+    line, and the band ends where the first of them does.
+    """
+    by_id = {compared.record.id: compared for compared in comparison.runs}
+    metric = next((record.metric for record in comparison.records if record.metric), "")
+    curves = []
+    for group in seed_groups((compared.record, compared.run.spec) for compared in comparison.runs):
+        found = [_series(by_id[run.id]).get(metric) for run in group.runs]
+        members = [curve for curve in found if curve is not None and len(curve.steps)]
+        if len(members) > 1 and max(curve.steps[0] for curve in members) < min(curve.steps[-1] for curve in members):
+            run = group.runs[0]
+            curves.append(_banded(f"{len(members)} seeds of {run.subject} {run.architecture}".strip(), members))
+    version = tuple(curve.points for curve in curves)
+    return ChartData(metric, tuple(curves), "step", None, version) if curves else None
+
+
+def _banded(name: str, members: Sequence[Curve]) -> Curve:
+    import numpy as np
+
+    first, last = max(curve.steps[0] for curve in members), min(curve.steps[-1] for curve in members)
+    steps = np.unique(np.concatenate([curve.steps for curve in members]))
+    steps = steps[(steps >= first) & (steps <= last)]
+    values = np.stack([np.interp(steps, curve.steps, curve.values) for curve in members])
+    with np.errstate(invalid="ignore"):  # infinities of both signs have no mean: NaN, and shown as that
+        curve = make_curve(name, steps, values.mean(axis=0))
+    low, high = (np.interp(curve.steps, steps, edge) for edge in (values.min(axis=0), values.max(axis=0)))
+    return replace(curve, band=(low, high))
 
 
 def difference_lines(runs: Sequence[ComparedRun], width: int) -> list[Line]:

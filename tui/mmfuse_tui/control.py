@@ -23,6 +23,9 @@ class Control(Protocol):
     def ask(self, verb: Name, run_id: str) -> None:
         """Request ``verb`` of the run."""
 
+    def restore(self, run_id: str) -> None:
+        """Put a deleted run back."""
+
     def edit(self, run_id: str, edit: Edit) -> None:
         """Write down what the user says of the run."""
 
@@ -46,7 +49,7 @@ class StoreControl:
         self._home = home
 
     def ask(self, verb: Name, run_id: str) -> None:
-        """Request ``verb`` of the run.
+        """Request ``verb`` of the run; deleted ones go to the trash, as by ``mmfuse runs rm``.
 
         Raises:
             RunBusy: the run is in a state in which that makes no sense.
@@ -66,7 +69,21 @@ class StoreControl:
             elif verb == "resume":
                 control.resume(store, run_id, by="tui")
             else:
-                store.remove(run_id)
+                from mmfuse_runs.trash import throw_away
+
+                throw_away(store, run_id)
+
+    def restore(self, run_id: str) -> None:
+        """Put a deleted run back.
+
+        Raises:
+            UnknownName: it is not in the trash any more.
+            StoreError: the home cannot be written.
+        """
+        from mmfuse_runs.trash import put_back
+
+        with self._store(f"run {run_id} could not be put back") as store:
+            put_back(store, run_id)
 
     def edit(self, run_id: str, edit: Edit) -> None:
         """Write down what the user says of the run.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BUCKETS = 4096
 """Buckets a series is thinned to: eight per dot column of a chart that is 250 cells wide."""
-LARGEST = 1e150
+LARGEST = 1e300
 """Magnitude from which a value counts as infinite: the width of an axis must itself be a finite number."""
 
 
@@ -31,7 +31,8 @@ class Curve:
     ``points`` counts the samples it was thinned from. A ``scattered`` series is drawn as marks without a line.
     One that is not ``valued`` is named in the legend without its last value; a scattered one that is ``signed`` has the
     sign of its curve at every mark. ``times`` are the Unix times of the values where these are known; a ``shadow`` is
-    drawn dim, without a place in the legend.
+    drawn dim, without a place in the legend. A ``band`` is the lowest and highest value at each step, of what the curve
+    is the mean of.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Curve:
     signed: bool = False
     times: Floats | None = None
     shadow: bool = False
+    band: tuple[Floats, Floats] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,8 @@ class ChartData:
     """Curves that share axes: ``loss`` of train and val, or a search's score by trial number.
 
     ``version`` changes whenever a point was added, and is all a cache has to look at. ``x_whole``: x counts something,
-    so that its axis has labels at whole numbers only.
+    so that its axis has labels at whole numbers only. ``reach`` and ``time_reach`` (Unix times) are what the x axis
+    spans where that is more than the curves do: charts of one run have one axis, so that a place means the same in all.
     """
 
     title: str
@@ -59,6 +62,8 @@ class ChartData:
     maximize: bool | None = None
     version: tuple[int, ...] = ()
     x_whole: bool = True
+    reach: tuple[float, float] | None = None
+    time_reach: tuple[float, float] | None = None
 
 
 def make_curve(
@@ -84,6 +89,25 @@ def make_curve(
         x, y, t = x[order], y[order], None if t is None else t[order]
     kept = thin(x, y, buckets=BUCKETS)
     return Curve(name, x[kept], y[kept], length, scattered, valued, signed, None if t is None else t[kept])
+
+
+def between(x: Floats, y: Floats, low: float, high: float) -> tuple[Floats, Floats]:
+    """What lies in [low, high] of a line through the samples: those there, and where the line enters and leaves.
+
+    Shape: (P,), (P,) -> (Q,), (Q,) with Q <= P + 2.
+    """
+    import numpy as np
+
+    start, stop = int(np.searchsorted(x, low)), int(np.searchsorted(x, high, side="right"))
+    inside_x, inside_y = [x[start:stop]], [y[start:stop]]
+    for edge, place in ((low, start), (high, stop)):
+        if 0 < place < len(x) and x[place - 1] < edge < x[place] and np.isfinite(y[place - 1 : place + 1]).all():
+            share = (edge - x[place - 1]) / (x[place] - x[place - 1])
+            crossing = y[place - 1] * (1 - share) + y[place] * share
+            at = 0 if place == start and edge == low else len(inside_x)
+            inside_x.insert(at, np.array([edge]))
+            inside_y.insert(at, np.array([crossing]))
+    return np.concatenate(inside_x), np.concatenate(inside_y)
 
 
 def thin(x: Floats, y: Floats, *, buckets: int) -> Any:

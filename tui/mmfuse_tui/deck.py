@@ -34,6 +34,7 @@ class Deck(Container):
         self._panels = load_panels()
         self._widgets: dict[str, Widget] = {}
         self._active: list[str] = []
+        self._wish: tuple[str, int] | None = None
         self._run = RunSnapshot("")
         self._deck_layout = DeckLayout()
 
@@ -72,9 +73,14 @@ class Deck(Container):
             panel.show(self._widgets[panel.name], run)
         if self.panels != before:
             self._rearrange()
+        if self._wish is not None and self._wish[0] == run.id:
+            self.bring(self._wish[1], of=run.id)
 
-    def bring(self, number: int) -> None:
-        """Show the panel of that number in front and focus it."""
+    def bring(self, number: int, *, of: str) -> None:
+        """Show the panel of that number in front and focus it; once run ``of`` is here, if another is shown still."""
+        self._wish = None if of == self._run.id else (of, number)
+        if self._wish is not None:
+            return
         panel = next((panel for panel in self.panels if panel.order == number), None)
         if panel is not None:
             self.focus_panel(panel.name)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mmfuse_runs.records import RunRecord
 
 MOST_UNDONE = 50
-"""Changes of names, tags, stars and notes that can be taken back."""
+"""Deletions and changes of names, tags, stars and notes that can be taken back."""
 
 
 class Deeds:
@@ -30,7 +30,7 @@ class Deeds:
         self._screen = screen
         self._feed = feed
         self._control = control
-        self._undo: list[dict[str, Edit]] = []
+        self._undo: list[dict[str, Edit] | tuple[str, ...]] = []  # how it was, or the ids of what was deleted
 
     def ask(self, verb: Name, runs: Sequence[RunRecord]) -> None:
         """Say what the verb will do to these runs; do it when confirmed."""
@@ -60,11 +60,14 @@ class Deeds:
         self.write({run.id: Edit(starred=starred) for run in runs if run.starred is not starred})
 
     def undo(self) -> None:
-        """Take back the last change of names, tags, stars or notes."""
-        if self._undo:
-            self._in_thread(self._write, self._undo.pop(), "taken back")
-        else:
+        """Take back the last deletion or change of names, tags, stars or notes."""
+        before = self._undo.pop() if self._undo else None
+        if before is None:
             self._warn("There is nothing to take back.")
+        elif isinstance(before, tuple):
+            self._in_thread(self._put_back, before)
+        else:
+            self._in_thread(self._write, before, "taken back")
 
     def write(self, edits: Mapping[str, Edit]) -> None:
         """Write down what the user says of runs, and remember how it was."""
@@ -72,8 +75,11 @@ class Deeds:
         edits = {run_id: edit for run_id, edit in edits.items() if run_id in known}
         if not edits or self._feed.store.read_only:
             return
-        self._undo = [*self._undo[1 - MOST_UNDONE :], {run_id: _before(known[run_id]) for run_id in edits}]
+        self._remember({run_id: _before(known[run_id]) for run_id in edits})
         self._in_thread(self._write, edits, f"{len(edits)} run{'s' * (len(edits) != 1)} changed")
+
+    def _remember(self, before: dict[str, Edit] | tuple[str, ...]) -> None:
+        self._undo = [*self._undo[1 - MOST_UNDONE :], before]
 
     def _weigh(self, runs: Sequence[RunRecord]) -> None:
         """How much would be deleted is on the disk, so it is found out in a thread before the dialog opens."""
@@ -107,7 +113,16 @@ class Deeds:
                 done.append(run_id)
         if done:
             whom = self._label(done[0]) if len(planned.run_ids) == 1 else f"{len(done)} of {len(planned.run_ids)} runs"
-            self._tell(f"deleted {whom}" if planned.verb == "delete" else f"asked {whom} to {planned.verb}")
+            is_deletion = planned.verb == "delete"
+            self._tell(f"deleted {whom}; u takes it back" if is_deletion else f"asked {whom} to {planned.verb}")
+            if is_deletion:
+                self._remember(tuple(done))
+        self._feed.refresh()
+
+    def _put_back(self, run_ids: tuple[str, ...]) -> None:
+        back = [self._try(partial(self._control.restore, run_id), f"Put back {run_id}") for run_id in run_ids]
+        if any(back):
+            self._tell(f"{sum(back)} deleted run{'s' * (sum(back) != 1)} put back")
         self._feed.refresh()
 
     def _write(self, edits: Mapping[str, Edit], told: str) -> None:

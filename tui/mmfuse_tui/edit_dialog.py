@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static, TextArea
 
-from mmfuse_tui.clean import clean
+from mmfuse_tui.clean import clean, neutralise, strip_ansi
 from mmfuse_tui.edits import Edit, retag
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ class EditScreen(ModalScreen[dict[str, Edit] | None]):
             yield Static(Text(title, overflow="ellipsis", no_wrap=True), id="dialog-title")
             if run:
                 yield Static("Name", classes="field-name")
-                yield Input(run.name, id="field-name", classes="field")
+                yield Input(clean(run.name), id="field-name", classes="field")
             yield Static("Tags" if run else "paper adds a tag, -draft takes one away", classes="field-name")
-            yield Input(" ".join(run.tags) if run else "", id="field-tags", classes="field")
+            yield Input(_joined(run.tags) if run else "", id="field-tags", classes="field")
             if run:
                 yield Static("Notes", classes="field-name")
-                yield TextArea(run.notes, id="field-notes", tab_behavior="focus")
+                yield TextArea(_readable(run.notes), id="field-notes", tab_behavior="focus")
             with Horizontal(id="dialog-buttons"):
                 yield Button(Text("Save  ctrl+s"), id="yes", variant="primary")
                 yield Button(Text("Leave it  esc"), id="no")
@@ -71,5 +71,21 @@ class EditScreen(ModalScreen[dict[str, Edit] | None]):
         if len(self._runs) > 1:
             self.dismiss({run.id: Edit(tags=retag(run.tags, words)) for run in self._runs})
             return
-        name, notes = self.query_one("#field-name", Input).value, self.query_one("#field-notes", TextArea).text
-        self.dismiss({self._runs[0].id: Edit(name.strip(), retag((), words), notes)})
+        run, name = self._runs[0], self.query_one("#field-name", Input).value.strip()
+        notes = self.query_one("#field-notes", TextArea).text
+        # What was left as it was shown stays as it was, characters that cannot be shown and all.
+        edit = Edit(
+            name=run.name if name == clean(run.name) else name,
+            tags=tuple(run.tags) if words == _joined(run.tags) else retag((), words),
+            notes=run.notes if notes == _readable(run.notes) else notes,
+        )
+        self.dismiss({run.id: edit})
+
+
+def _joined(tags: Sequence[str]) -> str:
+    return " ".join(map(clean, tags))
+
+
+def _readable(notes: str) -> str:
+    """Notes line by line, without what could act on the terminal."""
+    return "\n".join(neutralise(strip_ansi(line)) for line in notes.splitlines())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from mmfuse.errors import BadSpec
+from mmfuse.errors import BadSpec, MmfuseError
 from mmfuse.registry import DATASETS, MODELS, SEARCHES, Registry
 from mmfuse.spec import EvalSpec, ExtractSpec, FitOptions, SearchSpec, resolve_search, resolve_train
 from mmfuse_runs.begin import usual_preset
@@ -16,6 +17,8 @@ from mmfuse_runs.declared import DeclaredOption, declared_options, options_model
 from mmfuse_runs.specs import Spec, preset_and_settings
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from mmfuse_runs.store import RunStore
 
 Kind = Literal["search", "train", "eval"]
@@ -71,10 +74,12 @@ class Form:
             kind: Kind = next((kind for kind in KINDS if kind == value), self.kind)
             subject = {"search": "mixmas", "train": "m2_mixer", "eval": ""}[kind]
             preset = USUAL if kind == "search" else NONE
-            return replace(self, kind=kind, subject=subject, preset=preset, settings={}, source=self.source)
+            changed = replace(self, kind=kind, subject=subject, preset=preset, settings={}, source=self.source)
+            return changed._on_data_that_fit()
         if name == "what":
             kept = {key: text for key, text in self.settings.items() if key.startswith(("fit.", "data."))}
-            return replace(self, subject=value, preset=USUAL if self.kind == "search" else NONE, settings=kept)
+            changed = replace(self, subject=value, preset=USUAL if self.kind == "search" else NONE, settings=kept)
+            return changed._on_data_that_fit()
         if name == "dataset":
             kept = {key: text for key, text in self.settings.items() if not key.startswith("data.")}
             return replace(self, dataset=value, settings=kept)
@@ -88,6 +93,11 @@ class Form:
     def without(self, key: str) -> Form:
         """The form with one option as preset and default have it."""
         return replace(self, settings={name: text for name, text in self.settings.items() if name != key})
+
+    def _on_data_that_fit(self) -> Form:
+        """The form with another dataset where this one is not for the search or model, and others are."""
+        fitting = fitting_datasets(self.kind, self.subject) if self.kind != "eval" else ()
+        return self if not fitting or self.dataset in fitting else self.with_value("dataset", fitting[0])
 
     def chosen_preset(self) -> str | None:
         """The preset that the command line would take."""
@@ -148,8 +158,9 @@ class Form:
         presets = (*((USUAL,) if self.kind == "search" else ()), NONE, *getattr(declaration, "PRESETS", {}))
         yield Field("kind", self.kind, "", "What to start.", KINDS)
         meaning = self._registry().summary(self.subject)
-        yield Field("what", self.subject, "", meaning, self._registry().names())
-        yield Field("dataset", self.dataset, "", DATASETS.summary(self.dataset), DATASETS.names())
+        usable = [name for name in self._registry().names() if fitting_datasets(self.kind, name)]
+        yield Field("what", self.subject, "", meaning, _with(self.subject, usable))
+        yield self._dataset_field()
         told = f"A named set of options; the usual one here is {self.chosen_preset() or 'none'}."
         yield Field("preset", self.preset, "", told, presets)
         yield Field("seed", self.seed, "int", "Root of all random numbers of the run.")
@@ -160,6 +171,14 @@ class Form:
             yield Field("full", self.full, "", "Train the architecture found in full.", ("yes", "no"))
         yield Field("test", self.test, "", "Measure once on the test split at the end.", ("yes", "no"))
         yield Field(MORE, self.more, "KEY=VALUE …", "Options below these, such as space.network_params.mlp.depth=2.")
+
+    def _dataset_field(self) -> Field:
+        """Datasets that fit; the others are named, and can be typed for settings with which they do."""
+        fitting = fitting_datasets(self.kind, self.subject)
+        others = ", ".join(name for name in DATASETS.names() if name not in fitting)
+        summary = DATASETS.summary(self.dataset) if self.dataset in DATASETS.names() else ""
+        meaning = f"{summary} Enter types a name; without further settings these do not fit: {others}."
+        return Field("dataset", self.dataset, "", meaning if others else summary, _with(self.dataset, fitting))
 
     def _measurement_fields(self) -> Iterator[Field]:
         yield Field("kind", self.kind, "", "What to start.", KINDS)
@@ -178,11 +197,10 @@ class Form:
     def _options(self) -> Iterator[DeclaredOption]:
         """All options with the values that preset and defaults give them."""
         given = _flat(self._preset_values())
-        models = (
-            ("", options_model(self._registry().declaration(self.subject))),
-            ("fit.", FitOptions),
-            ("data.", options_model(DATASETS.declaration(self.dataset))),
-        )
+        models: list[tuple[str, type[BaseModel]]]
+        models = [("", options_model(self._registry().declaration(self.subject))), ("fit.", FitOptions)]
+        if self.dataset in DATASETS.names():
+            models.append(("data.", options_model(DATASETS.declaration(self.dataset))))
         for prefix, model in models:
             for option in declared_options(model, prefix=prefix):
                 yield replace(option, default=given.get(option.key, option.default))
@@ -193,6 +211,27 @@ class Form:
 
     def _default(self, key: str) -> str | None:
         return next((option.default for option in self._options() if option.key == key), None)
+
+
+@cache
+def fitting_datasets(kind: Kind, subject: str) -> tuple[str, ...]:
+    """The datasets that a search or model takes as it is, without a setting."""
+    preset = USUAL if kind == "search" else NONE
+    return tuple(name for name in DATASETS.names() if _fits(Form(kind, subject, name, preset)))
+
+
+def _fits(form: Form) -> bool:
+    try:
+        resolve = resolve_search if form.kind == "search" else resolve_train
+        resolve(form.subject, form.dataset, preset=form.chosen_preset(), settings=[], seed=0)
+    except MmfuseError:
+        return False
+    return True
+
+
+def _with(value: str, others: Sequence[str]) -> tuple[str, ...]:
+    """All there is to choose from, with what is chosen now."""
+    return tuple(others) if value in others else (value, *others)
 
 
 def form_of(spec: Spec, *, name: str = "", tags: str = "", device: str = "auto") -> Form:

@@ -17,12 +17,16 @@ from textual.widgets import Input, Static
 from mmfuse.errors import MmfuseError
 from mmfuse_runs.specs import command_of
 from mmfuse_tui.bindings import Group, help_rows
-from mmfuse_tui.clean import clean
+from mmfuse_tui.clean import clean, neutralise
 from mmfuse_tui.columns import Column, Piece
 from mmfuse_tui.control import Control
 from mmfuse_tui.key_bar import KeyBar
 from mmfuse_tui.launch_form import Field, Form
+from mmfuse_tui.literal import titled
 from mmfuse_tui.table import Table
+
+TYPED = frozenset({"device", "dataset"})
+"""Lines with choices that take other words as well."""
 
 
 class LaunchScreen(Screen[str | None]):
@@ -58,7 +62,7 @@ class LaunchScreen(Screen[str | None]):
             Column[Field]("meaning", "Meaning", lambda field, _: [(clean(field.meaning), "cell--dim")], 20, 7, most=90),
         )
         with Container(id="launch-frame", classes="panel") as frame:
-            frame.border_title = f"[b]{self._title}[/]"
+            frame.border_title = titled(self._title)
             yield Table(columns, key=lambda field: field.name, id="launch-table")
         with Horizontal(id="launch-line"):
             yield Static(id="launch-name", markup=False)
@@ -113,12 +117,12 @@ class LaunchScreen(Screen[str | None]):
         field = self._table.selected
         if field is None:
             return
-        if field.choices and field.name != "device":
+        if field.choices and field.name not in TYPED:
             self.action_turn(1)
             return
         line = self.query_one("#launch-value", Input)
         line.disabled = False
-        line.value = field.value
+        line.value = neutralise(field.value)
         self.set_focus(line)
 
     def action_start(self) -> None:

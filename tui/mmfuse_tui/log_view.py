@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
+from textual import work
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.content import Content
 from textual.geometry import Size
 from textual.reactive import reactive
+from textual.screen import ModalScreen
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Input, Static
 
+from mmfuse_tui.clean import clean
 from mmfuse_tui.painted import Painted
 
 _SEVERE = re.compile(r"\b(?:error|critical|fatal|traceback|exception|killed)\b|^\s*\w+Error:", re.IGNORECASE)
@@ -22,13 +31,27 @@ _WARNING = re.compile(r"\bwarn(?:ing)?\b", re.IGNORECASE)
 class LogView(ScrollView, Painted, can_focus=True):
     """Clean lines; ``follow`` keeps the last one in view."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"log--severe", "log--warning", "log--rule", "cell--dim"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "log--severe",
+        "log--warning",
+        "log--rule",
+        "log--found",
+        "log--here",
+        "cell--dim",
+    }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "scroll_down", "Down", show=False, id="log.down"),
         Binding("up,k", "scroll_up", "Up", show=False, id="log.up"),
         Binding("home,g", "scroll_home", "First line", show=False, id="log.first"),
         Binding("end,G", "scroll_end", "Last line", show=False, id="log.last"),
-        Binding("e", "next_error", "Next error", show=False, id="log.error"),
+        Binding("right,l", "pan(0.5)", "Right", show=False, tooltip="The rest of long lines", id="log.right"),
+        Binding("left,h", "pan(-0.5)", "Left", show=False, tooltip="The beginning of long lines", id="log.left"),
+        Binding("slash", "search", "Search", show=False, tooltip="Look for words", id="log.search"),
+        Binding("n", "next_match(1)", "Next match", show=False, tooltip="The next line with them", id="log.next"),
+        Binding("N", "next_match(-1)", "Match before", show=False, tooltip="The line before", id="log.previous"),
+        Binding(
+            "e", "next_error(1)", "Next error", show=False, tooltip="The first error, then the next", id="log.error"
+        ),
         Binding("f", "toggle_follow", "Follow the end", show=False, id="log.follow"),
     ]
 
@@ -38,6 +61,13 @@ class LogView(ScrollView, Painted, can_focus=True):
         super().__init__(id=id)
         self._lines: tuple[str, ...] = ()
         self._empty = empty
+        self._sought = ""
+        self._here: int | None = None
+
+    @property
+    def here(self) -> int | None:
+        """Index of the line that a search or the key for errors went to last."""
+        return self._here
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -64,7 +94,11 @@ class LogView(ScrollView, Painted, can_focus=True):
             return Strip([Segment(text, base + self.part("cell--dim"))]).adjust_cell_length(width, base)
         line = self._lines[index]
         part = _part_of(line)
-        strip = Strip([Segment(line, base + self.part(part) if part else base)])
+        style = base + self.part(part) if part else base
+        if index == self._here:
+            style += self.part("log--here")
+        found = style + self.part("log--found")
+        strip = Strip([Segment(text, found if is_match else style) for text, is_match in _pieces(line, self._sought)])
         return strip.crop(offset.x, offset.x + width).adjust_cell_length(width, base)
 
     def watch_follow(self, follow: bool) -> None:
@@ -86,16 +120,61 @@ class LogView(ScrollView, Painted, can_focus=True):
             self._to_end()
 
     def action_toggle_follow(self) -> None:
-        """Follow the end, or stay here."""
-        self.follow = not self.follow
+        """Follow the end, or stay here; what is looked for next begins at the top again."""
+        self.follow, self._here = not self.follow, None
 
-    def action_next_error(self) -> None:
-        """Go to the next line that sounds like an error, from the top again after the last one."""
-        hits = [index for index, line in enumerate(self._lines) if _SEVERE.search(line)]
-        if hits:
+    def action_pan(self, share: float) -> None:
+        """Show another part of long lines."""
+        self.scroll_to(x=self.scroll_offset.x + int(share * self.size.width), animate=False, force=True)
+
+    @work
+    async def action_search(self) -> None:
+        """Ask what to look for, and go to the first line with it from here on."""
+        sought = await self.app.push_screen_wait(SearchLine(self._sought))
+        if sought is not None:
+            self.search(sought)
+
+    def search(self, sought: str) -> None:
+        """Mark the words wherever they stand, and go to the first line with them that is on the screen or below."""
+        self._sought, self._here = sought, self.scroll_offset.y - 1
+        self.action_next_match(1)
+
+    def action_next_match(self, by: int) -> None:
+        """Go to the next line with the words, or the one before; round at the ends."""
+        hits = [index for index, line in enumerate(self._lines) if _places(line, self._sought)] if self._sought else []
+        self._go(hits, by, f"/{self._sought}" if self._sought else "")
+
+    def action_next_error(self, by: int) -> None:
+        """Go to the first line that sounds like an error, then to the next one; round at the end."""
+        self._go([index for index, line in enumerate(self._lines) if _SEVERE.search(line)], by, "errors")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without words to look for the key goes to the screen behind, which starts runs with it."""
+        return bool(self._sought) if action == "next_match" else True
+
+    def _go(self, hits: list[int], by: int, what: str) -> None:
+        here = -1 if self._here is None else self._here
+        ahead = [index for index in hits if index > here] if by > 0 else [index for index in hits if index < here][::-1]
+        target = next(iter(ahead or hits[:: 1 if by > 0 else -1]), None)
+        self._here = target
+        if target is not None:
             self.follow = False
-            below = [index for index in hits if index > self.scroll_offset.y]
-            self.scroll_to(y=(below or hits)[0], animate=False)
+            left, _ = next(iter(_places(self._lines[target], self._sought)), (0, 0))
+            x = self.scroll_offset.x if left < self.size.width else left - self.size.width // 2
+            self.scroll_to(x=x, y=max(0, target - self.size.height // 3), animate=False, force=True)
+        self._say(
+            f"{hits.index(target) + 1} of {len(hits)} {what}"
+            if target is not None
+            else f"no {what} here"
+            if what
+            else ""
+        )
+        self.refresh()
+
+    def _say(self, words: str) -> None:
+        """In the frame below."""
+        if isinstance(self.parent, Widget):
+            self.parent.border_subtitle = Content(clean(words))
 
     def _to_end(self) -> None:
         """Once the new lines have their place, unless the reader scrolled up meanwhile."""
@@ -104,6 +183,44 @@ class LogView(ScrollView, Painted, can_focus=True):
     def _to_end_now(self) -> None:
         if self.follow:
             self.scroll_end(animate=False, immediate=True, x_axis=False)
+
+
+class SearchLine(ModalScreen[str | None]):
+    """One line over the lower edge: what to look for; empty for nothing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave", id="search.leave")]
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+
+    def compose(self) -> ComposeResult:
+        """The line."""
+        with Horizontal(id="search-line"):
+            yield Static("/", id="search-mark")
+            yield Input(self._text, placeholder="words in the log", id="search-text")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Answer."""
+        self.dismiss(event.value)
+
+
+def _places(line: str, sought: str) -> list[tuple[int, int]]:
+    """Where the words begin and end; capitals count only where they are asked for."""
+    if not sought:
+        return []
+    flags = re.IGNORECASE if sought == sought.lower() else re.NOFLAG
+    return [match.span() for match in re.finditer(re.escape(sought), line, flags)]
+
+
+def _pieces(line: str, sought: str) -> Iterator[tuple[str, bool]]:
+    """The line in pieces, and which of them are the words."""
+    shown = 0
+    for start, end in _places(line, sought):
+        yield line[shown:start], False
+        yield line[start:end], True
+        shown = end
+    yield line[shown:], False
 
 
 def _part_of(line: str) -> str:

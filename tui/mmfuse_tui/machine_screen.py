@@ -22,6 +22,7 @@ from mmfuse_tui.control import Control
 from mmfuse_tui.deeds import Deeds
 from mmfuse_tui.feed import Feed
 from mmfuse_tui.key_bar import KeyBar
+from mmfuse_tui.literal import titled
 from mmfuse_tui.machine_rows import MachineRow, machine_columns, machine_rows, meter_lines
 from mmfuse_tui.mark_table import MarkTable
 from mmfuse_tui.run_reader import processes_of
@@ -146,7 +147,7 @@ class MachineScreen(Screen[None]):
         with self.app.batch_update():
             meters = self.query_one("#machine-meters")
             meters.styles.height = min(5 + max(1, 2 * len(machine.gpus)), max(6, self.size.height // 2))
-            meters.border_title = f"[b]Machine[/] {machine.host}"
+            meters.border_title = titled("Machine", machine.host)
             self.query_one(BoardView).set_blocks((Block("", partial(meter_lines, machine)),))
             waiting = sum(row.record.state == "queued" for row in rows)
             self.query_one("#machine-runs").border_title = f"[b]Live runs[/] {len(rows)}, {waiting} in line"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 
 from mmfuse_tui.clean import clean
+from mmfuse_tui.literal import matched
 from mmfuse_tui.runs_screen import RunsScreen
 from mmfuse_tui.states import look_of
 
@@ -22,7 +24,8 @@ class RunsProvider(Provider):
         screen = self.screen
         if isinstance(screen, RunsScreen):
             for run in screen.store.runs[:DISCOVERED]:
-                yield DiscoveryHit(f"Go to {clean(run.label)}", partial(screen.go_to, run.id), help=look_of(run).word)
+                words = f"Go to {clean(run.label)}"
+                yield DiscoveryHit(Content(words), partial(screen.go_to, run.id), words, help=look_of(run).word)
 
     async def search(self, query: str) -> Hits:
         """Runs whose name or id is like the query."""
@@ -33,4 +36,4 @@ class RunsProvider(Provider):
             words = f"Go to {clean(run.label)}" + (f" ({run.id})" if run.name else "")
             score = matcher.match(words)
             if score > 0:
-                yield Hit(score, matcher.highlight(words), partial(screen.go_to, run.id), help=look_of(run).word)
+                yield Hit(score, matched(matcher, words), partial(screen.go_to, run.id), words, help=look_of(run).word)

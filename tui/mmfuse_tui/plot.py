@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from mmfuse_tui import wording
-from mmfuse_tui.axes import padded, tick_labels, ticks
-from mmfuse_tui.braille import EMPTY, Canvas, Window, draw
+from mmfuse_tui.axes import RESOLUTION, padded, power_labels, tick_labels, ticks
+from mmfuse_tui.braille import EMPTY, Canvas, Window, draw, shade
 from mmfuse_tui.chart_view import PLAIN, ChartView, arranged, logarithmic
 from mmfuse_tui.clean import clean, fit
+from mmfuse_tui.curves import between
 
 if TYPE_CHECKING:
     from mmfuse_tui.curves import ChartData, Curve
@@ -58,8 +59,10 @@ def make_plot(chart: ChartData, width: int, height: int, view: ChartView = PLAIN
     drawn = _scaled(seen) if view.log else seen
     window = _window(drawn, columns, rows, view.span) if columns >= 4 and rows >= 1 else None
     if window is None:
-        blank = ((" " * width, ""),)
-        return Plot(chart, (_legend(seen, width, view.words(), None), *(blank,) * (height - 1)))
+        measured = columns >= 4 and any(len(curve.values) for curve in seen.curves)
+        words = fit(_why_blank(view) if measured else "", width)
+        blank = [((words, "plot--label"),), *(((" " * width, ""),) for _ in range(height - 2))][: height - 1]
+        return Plot(chart, (_legend(seen, width, view.words(), None), *blank))
     at = None if view.cursor is None else window.x_low + view.cursor * (window.x_high - window.x_low)
     canvas = draw([(curve.steps, curve.values) for curve in drawn.curves if not curve.scattered], window)
     cells = _cells(drawn, canvas, window)
@@ -71,9 +74,20 @@ def make_plot(chart: ChartData, width: int, height: int, view: ChartView = PLAIN
     return Plot(chart, rows_drawn, canvas, window)
 
 
+def _why_blank(view: ChartView) -> str:
+    """What a chart without a single place for its curves says instead."""
+    number = "positive number, and a logarithmic axis has no place for others" if view.log else "number"
+    return f"  no {number} here"
+
+
 def _scaled(chart: ChartData) -> ChartData:
     """The chart with logarithms for values."""
-    return replace(chart, curves=tuple(replace(curve, values=logarithmic(curve.values)) for curve in chart.curves))
+
+    def scaled(curve: Curve) -> Curve:
+        band = None if curve.band is None else (logarithmic(curve.band[0]), logarithmic(curve.band[1]))
+        return replace(curve, values=logarithmic(curve.values), band=band)
+
+    return replace(chart, curves=tuple(map(scaled, chart.curves)))
 
 
 def _window(chart: ChartData, columns: int, rows: int, span: tuple[float, float]) -> Window | None:
@@ -83,15 +97,27 @@ def _window(chart: ChartData, columns: int, rows: int, span: tuple[float, float]
     steps = [curve.steps for curve in chart.curves if len(curve.steps)]
     if not steps:
         return None
-    first, last = min(float(x[0]) for x in steps), max(float(x[-1]) for x in steps)
+    first, last = chart.reach or (min(float(x[0]) for x in steps), max(float(x[-1]) for x in steps))
     x_low, x_high = (first, last) if span == (0.0, 1.0) else (first + share * (last - first) for share in span)
-    shown = [curve.values[(curve.steps >= x_low) & (curve.steps <= x_high)] for curve in chart.curves]
+    shown = [_values_between(curve, x_low, x_high) for curve in chart.curves]
     finite = [values[np.isfinite(values)] for values in shown]
     finite = [values for values in finite if len(values)]
     if not finite:
         return None
     y_low, y_high = padded(min(float(y.min()) for y in finite), max(float(y.max()) for y in finite))
-    return Window(columns, rows, x_low, x_high if x_high > x_low else x_low + 1, y_low, y_high)
+    if not x_high > x_low:
+        x_high = x_low + max(1.0, abs(x_low) * RESOLUTION)
+    return Window(columns, rows, x_low, x_high, y_low, y_high)
+
+
+def _values_between(curve: Curve, low: float, high: float) -> Any:
+    """The values that are drawn there; of a line also those at the edges, of a band its limits."""
+    import numpy as np
+
+    if curve.scattered:
+        return curve.values[(curve.steps >= low) & (curve.steps <= high)]
+    lines = (curve.values, *(curve.band or ()))
+    return np.concatenate([between(curve.steps, values, low, high)[1] for values in lines])
 
 
 def _cells(chart: ChartData, canvas: Canvas, window: Window) -> list[list[Run]]:
@@ -103,6 +129,9 @@ def _cells(chart: ChartData, canvas: Canvas, window: Window) -> list[list[Run]]:
         [(character, styles[owner]) for character, owner in zip(canvas.text(row), canvas.owner[row], strict=True)]
         for row in range(window.rows)
     ]
+    for place, curve in zip(places, chart.curves, strict=True):
+        if curve.band is not None and len(curve.steps):
+            _shade(cells, shade(curve.steps, *curve.band, window), style_of(place))
     for place, curve in zip(places, chart.curves, strict=True):
         if curve.scattered:
             _scatter(cells, curve, window, place)
@@ -135,6 +164,14 @@ def style_of(index: int) -> str:
 def mark_of(index: int) -> str:
     """Sign of the curve at ``index``."""
     return MARKS[index % len(MARKS)]
+
+
+def _shade(cells: list[list[Run]], band: Canvas, style: str) -> None:
+    """A band where no line is."""
+    for row, line in enumerate(cells):
+        for column, character in enumerate(band.text(row)):
+            if character != EMPTY and line[column][0] == EMPTY:
+                line[column] = (character, style)
 
 
 def _scatter(cells: list[list[Run]], curve: Curve, window: Window, index: int) -> None:
@@ -216,19 +253,9 @@ def _y_labels(window: Window, *, log: bool) -> list[str]:
     """One label per row, empty where no tick falls."""
     labels = [""] * window.rows
     marks = ticks(window.y_low, window.y_high, at_most=max(1, window.rows // 3))
-    names = _powers(marks) if log else tick_labels(marks)
+    names = power_labels(marks) if log else tick_labels(marks, width=LABEL_WIDTH)
     for mark, label in zip(marks, names, strict=True):
         labels[round(float(window.dot_rows(mark))) // 4] = fit(label, LABEL_WIDTH).strip()
-    return labels
-
-
-def _powers(exponents: Sequence[float]) -> tuple[str, ...]:
-    """Labels of a logarithmic axis, with as many digits as tell them apart."""
-    labels: tuple[str, ...] = ()
-    for digits in (2, 3, 4, 5, 6):
-        labels = tuple(wording.number(10.0**exponent, digits=digits) for exponent in exponents)
-        if len(set(labels)) == len(labels):
-            break
     return labels
 
 
@@ -254,24 +281,34 @@ def _legend(chart: ChartData, width: int, words: str, at: float | None) -> tuple
 
     Values are the last and the best one, or with a cursor the one at it.
     """
-    title = clean(chart.title) + words + ("" if at is None else f" @ {wording.number(at)}")
+    title = clean(chart.title) + words + ("" if at is None else f" @ {_place(at, chart)}")
     pieces: list[Run] = [(fit(title, min(width, cell_len(title))), "plot--title")]
     room = width - cell_len(pieces[0][0])
-    for index, curve in enumerate(curve for curve in chart.curves if not curve.shadow):
-        entry = _legend_entry(curve, index, chart.maximize, at)
-        needed = sum(cell_len(text) for text, _ in entry)
-        if needed > room:
-            entry = entry[:3]
-            needed = sum(cell_len(text) for text, _ in entry)
-        if needed > room:
-            break
-        pieces += entry
+    entries = [
+        _legend_entry(curve, index, chart, at)
+        for index, curve in enumerate(curve for curve in chart.curves if not curve.shadow)
+    ]
+    for place, entry in enumerate(entries):
+        more = f" +{len(entries) - place - 1}" if place < len(entries) - 1 else ""
+        for kept in (entry, entry[:3], entry[:2]):
+            needed = sum(cell_len(text) for text, _ in kept)
+            if needed + cell_len(more) <= room:
+                break
+        else:
+            missing = fit(f" +{len(entries) - place}", room)
+            return (*pieces, (missing, "plot--label"))
+        pieces += kept
         room -= needed
     return (*pieces, (" " * room, ""))
 
 
-def _legend_entry(curve: Curve, index: int, maximize: bool | None, at: float | None) -> Sequence[Run]:
-    name = clean(curve.name.partition("/")[0] or curve.name)
+def _place(at: float, chart: ChartData) -> str:
+    """A place on the x axis in words; of many steps all digits, since one of them is looked for."""
+    return f"{at:.0f}" if chart.x_whole and 1_000 <= abs(at) < 1e15 else wording.number(at)
+
+
+def _legend_entry(curve: Curve, index: int, chart: ChartData, at: float | None) -> Sequence[Run]:
+    name = clean(_name_in(chart, curve))
     dotted = curve.scattered and not curve.signed
     entry = [(f"  {_DOT if dotted else mark_of(index)} ", style_of(index)), (name, "plot--label")]
     if not len(curve.values) or not curve.valued:
@@ -279,10 +316,16 @@ def _legend_entry(curve: Curve, index: int, maximize: bool | None, at: float | N
     if at is not None:
         return [*entry, (f" {wording.number(value_at(curve, at))}", "plot--value")]
     entry.append((f" {wording.number(float(curve.values[-1]))}", "plot--value"))
-    best = _best(curve, maximize)
+    best = _best(curve, chart.maximize)
     if best is not None:
-        entry.append((f" {'max' if maximize else 'min'} {wording.number(best)}", "plot--label"))
+        entry.append((f" {'max' if chart.maximize else 'min'} {wording.number(best)}", "plot--label"))
     return entry
+
+
+def _name_in(chart: ChartData, curve: Curve) -> str:
+    """``train`` for ``train/loss`` in a chart of losses; the whole name where the title does not say the rest."""
+    first, _, rest = curve.name.partition("/")
+    return first if rest and rest in chart.title else curve.name
 
 
 def value_at(curve: Curve, at: float) -> float:

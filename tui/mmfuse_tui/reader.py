@@ -129,6 +129,7 @@ class Reader:
         self._post = post
         self._read_only = read_only
         self._snapshot = StoreSnapshot(loaded=False)
+        self._had_home = False
         self._list_at = 0.0
         self._recheck_at = 0.0
         self._watched: str | None = None
@@ -249,10 +250,16 @@ class Reader:
             self._post(StoreRead(snapshot))
 
     def _is_read_only(self) -> bool:
-        return self._read_only or not os.access(self._store.home, os.W_OK)
+        """A home that was never there is made by the first run that is started."""
+        home = self._store.home
+        if not self._had_home:
+            home = next(folder for folder in (home, *home.parents) if folder.exists())
+        return self._read_only or not os.access(home, os.W_OK)
 
     def _missing_home(self) -> str:
-        return "" if self._store.home.is_dir() else f"the home folder {self._store.home} is not there (any more)"
+        is_there = self._store.home.is_dir()
+        self._had_home = self._had_home or is_there
+        return "" if is_there or not self._had_home else f"the home folder {self._store.home} is not there any more"
 
     def _look_at_run(self) -> None:
         if self._watched is None:

@@ -9,13 +9,14 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
-from textual.markup import escape
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
 from mmfuse.errors import BadSpec
 from mmfuse_runs.query import Query, parse_query
 from mmfuse_runs.records import RunRecord
+from mmfuse_tui.clean import clean
 from mmfuse_tui.feed import Feed
 from mmfuse_tui.grouping import GROUPS, group_column, grouped, next_group
 from mmfuse_tui.mark_table import MarkTable
@@ -23,7 +24,7 @@ from mmfuse_tui.run_columns import ORDERS, Order, chosen_columns, order_of, run_
 from mmfuse_tui.table import Table
 from mmfuse_tui.view_memory import ViewMemory
 
-NO_RUNS = "no runs yet: mmfuse search mixmas --dataset avmnist"
+NO_RUNS = "no runs yet"
 FRAME_LINES, LEAST_LINES = 4, 7
 """Lines of the table's frame beside its rows (border, headings, one blank), and the least it has."""
 
@@ -170,7 +171,7 @@ class RunsPane(Container):
         words = [f"/{self._filter.text}"] if self._filter.text else []
         words += [f"by {listing.group}"] if listing.group else []
         words.append(listing.order.words + (", reversed" if listing.reversed else ""))
-        self.border_subtitle = escape(" · ".join(words))
+        self.border_subtitle = Content(clean(" · ".join(words)))
         if self._filter.text:
             self._say(f"{shown} of {total}")
 

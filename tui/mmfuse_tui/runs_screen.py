@@ -13,7 +13,6 @@ from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.markup import escape
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
@@ -38,6 +37,7 @@ from mmfuse_tui.status_bar import StatusBar
 from mmfuse_tui.table import Table
 from mmfuse_tui.verbs import Name, is_possible
 from mmfuse_tui.view_memory import LEAST_SHARE, MOST_SHARE, ViewMemory
+from mmfuse_tui.welcome import welcome
 
 if TYPE_CHECKING:  # screens beside this one are loaded when they are opened: the first paint waits for none of them
     from mmfuse_tui.launch_form import Form
@@ -64,7 +64,14 @@ class RunsScreen(Screen[None]):
         Binding("asterisk", "star", "Star", show=False, tooltip="Star runs, or take the stars away", id="run.star"),
         Binding("y", "copy", "Copy id", show=False, tooltip="Copy the ids of the runs", id="run.copy"),
         Binding("Y", "copy_command", "Copy command", show=False, tooltip="Copy what starts such a run", id="run.again"),
-        Binding("u", "undo", "Undo", show=False, tooltip="Take back a change of tags, stars, notes", id="run.undo"),
+        Binding(
+            "u",
+            "undo",
+            "Undo",
+            show=False,
+            tooltip="Take back a deletion or an edit",
+            id="run.undo",
+        ),
         # First in line: what is typed right after the slash must reach the filter, never the verbs of the table; and
         # what is typed right after Enter must reach the table.
         Binding("slash", "filter", "Filter", priority=True, tooltip="Show only some runs", id="runs.filter"),
@@ -133,6 +140,7 @@ class RunsScreen(Screen[None]):
         yield Static(id="problem", markup=False)
         yield self._pane
         yield self._deck
+        yield Static(id="welcome", markup=False)
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -178,6 +186,8 @@ class RunsScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Actions that make no sense for the runs they would act on are dimmed; a read-only store has none."""
         if action in ("filter", "leave_filter"):
+            if action == "filter" and isinstance(self.focused, LogView):
+                return False  # the key looks for words in the log
             return isinstance(self.focused, Input) is (action == "leave_filter")
         if action == "ask":
             return self._allows(str(parameters[0]))  # type: ignore[arg-type]
@@ -205,7 +215,7 @@ class RunsScreen(Screen[None]):
         self._deeds.star(self.targets)
 
     def action_undo(self) -> None:
-        """Take back the last change of names, tags, stars or notes."""
+        """Take back the last deletion or change of names, tags, stars or notes."""
         self._deeds.undo()
 
     def action_filter(self) -> None:
@@ -298,7 +308,7 @@ class RunsScreen(Screen[None]):
         except MmfuseError as error:
             self.notify(clean(error.message), title="Clone", severity="error", markup=False)
         else:
-            self._launch(form, title=f"Clone of {escape(clean(run.label))}")
+            self._launch(form, title=f"Clone of {clean(run.label)}")
 
     @work
     async def _launch(self, form: Form, *, title: str) -> None:
@@ -319,7 +329,7 @@ class RunsScreen(Screen[None]):
         """A panel by its number."""
         if self.selected is not None:
             self.remove_class("-zoom-runs")
-            self._deck.bring(number)
+            self._deck.bring(number, of=self.selected.id)
 
     def action_resize(self, by: int) -> None:
         """Give the table more or less of the height."""
@@ -388,10 +398,18 @@ class RunsScreen(Screen[None]):
             problem.set_class(bool(snapshot.problem), "-open")
         self._pane.fill()
         self.set_class(not self._table.rows, "-empty")
+        self._welcome(snapshot)
         if self._awaited in snapshot.by_id:
             self.go_to(self._awaited)
             self._awaited = ""
         self._refresh_keys()
+
+    def _welcome(self, snapshot: StoreSnapshot) -> None:
+        """A home without runs says how to come to one, in the room that the panels leave."""
+        is_fresh = snapshot.loaded and not snapshot.runs and not snapshot.problem
+        if is_fresh is not self.has_class("-fresh"):
+            self.query_one("#welcome", Static).update(welcome(read_only=snapshot.read_only))
+            self.set_class(is_fresh, "-fresh")
 
     def _show_run(self, snapshot: RunSnapshot) -> None:
         selected = self.selected

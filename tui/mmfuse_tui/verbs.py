@@ -139,14 +139,14 @@ def _resume(run: RunRecord, details: RunSnapshot | None) -> tuple[str, ...]:
 
 
 def _delete(run: RunRecord, details: RunSnapshot | None) -> tuple[str, ...]:
-    return ("There is no way back.",)
+    return ("u takes it back, or mmfuse runs restore; mmfuse runs gc --trash frees the room for good.",)
 
 
 def _lost(runs: Sequence[RunRecord], sizes: Mapping[str, int]) -> list[str]:
     """What deleting costs, in words."""
     size = wording.count(sum(sizes.get(run.id, 0) for run in runs))
     folders = f"{len(runs)} folder{'s' * (len(runs) != 1)}"
-    lost = [f"Lost: {folders} with {size}B of checkpoints, metrics, logs and trials."]
+    lost = [f"To the trash: {folders} with {size}B of checkpoints, metrics, logs and trials."]
     starred = sum(run.starred for run in runs)
     if starred:
         lost.append(f"★ {starred} of them {'is' if starred == 1 else 'are'} starred.")

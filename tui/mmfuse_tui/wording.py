@@ -20,7 +20,7 @@ def number(value: float | None, *, digits: int = 4) -> str:
     if 1e-3 <= abs(value) < 10**digits:
         decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
         return f"{value:.{min(decimals, max(digits, 4))}f}"
-    return f"{value:.{max(0, digits - 3)}e}".replace("e-0", "e-").replace("e+0", "e")
+    return f"{value:.{max(0, digits - 3)}e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
 def count(value: int | float | None) -> str:

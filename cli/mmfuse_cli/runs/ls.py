@@ -90,7 +90,11 @@ def ls(
         out_json({"runs": [_answer(view, asked) for view in views]})
         return
     if not views:
-        say("no runs here yet" if not conditions else f"no run meets {' '.join(conditions)}")
+        say(
+            "no runs here yet; the first one: mmfuse search mixmas --dataset avmnist"
+            if not conditions
+            else f"no run meets {' '.join(conditions)}"
+        )
         return
     out_painted(draw(columns, [Row(view) for view in views], width=None if asked else width()))
 
