@@ -88,8 +88,13 @@ class Deeds:
         self._screen.run_worker(self._confirmed(planned))
 
     async def _confirmed(self, planned: Plan) -> None:
-        if await self._screen.app.push_screen_wait(ConfirmScreen(planned)):
+        if await self._screen.app.push_screen_wait(ConfirmScreen(planned, again=self._keys_of(planned.verb))):
             self._in_thread(self._carry_out, planned)
+
+    def _keys_of(self, verb: Name) -> list[str]:
+        """The keys that ask for a verb on this screen: the user may have chosen them."""
+        asking = {f"ask('{verb}')"} | ({"pause"} if verb in ("pause", "continue") else set())
+        return [key for key, active in self._screen.active_bindings.items() if active.binding.action in asking]
 
     async def _edit(self, runs: Sequence[RunRecord], focus: str) -> None:
         from mmfuse_tui.edit_dialog import EditScreen

@@ -16,7 +16,6 @@ from textual.screen import Screen
 from mmfuse.errors import MmfuseError
 from mmfuse_runs.folder import RunFolder
 from mmfuse_runs.machine import Machine, MachineProbe
-from mmfuse_tui.bindings import Group, help_rows
 from mmfuse_tui.board import Block, BoardView
 from mmfuse_tui.control import Control
 from mmfuse_tui.deeds import Deeds
@@ -97,14 +96,6 @@ class MachineScreen(Screen[None]):
         """Pause, or continue where everything is paused."""
         paused = self.targets and all(str(run.state) == "paused" for run in self.targets)
         self.action_ask("continue" if paused else "pause")
-
-    def help_groups(self) -> list[Group]:
-        """The keys of this screen."""
-        return [
-            ("Machine", help_rows(self.app, self.BINDINGS)),
-            ("Marking runs", help_rows(self.app, MarkTable.BINDINGS)),
-            ("In a table", help_rows(self.app, Table.BINDINGS)),
-        ]
 
     @on(Table.Moved)
     @on(MarkTable.Marked)

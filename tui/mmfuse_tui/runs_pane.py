@@ -122,10 +122,18 @@ class RunsPane(Container):
             self.write_titles()
             self.styles.max_height = max(LEAST_LINES, len(all_runs) + FRAME_LINES)
 
-    def open_filter(self) -> None:
-        """Show the filter line; it has the focus on return, not a message later as with ``focus()``."""
+    def open_filter(self, text: str | None = None) -> None:
+        """Show the filter line; it has the focus on return, not a message later as with ``focus()``.
+
+        ``text`` is put into it for the user to go on with.
+        """
         self.query_one("#filter-line").add_class("-open")
-        self.screen.set_focus(self.query_one("#filter", Input))
+        line = self.query_one("#filter", Input)
+        line.select_on_focus = text is None
+        if text is not None:
+            line.value = text
+            line.cursor_position = len(text)
+        self.screen.set_focus(line)
 
     def leave_filter(self) -> None:
         """Back to the table, which has the focus on return; an empty line is closed."""
