@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmfuse_runs.identity import host_name
+from mmfuse_runs.line_order import tickets
 from mmfuse_runs.slots import cores
 
 NVIDIA_SMI_S = 3.0
@@ -63,6 +64,7 @@ class Waiting:
     wanted: tuple[str, ...]
     since: float
     host: str
+    ticket: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,14 +163,16 @@ class MachineProbe:
 
 
 def waiting_line(home: Path) -> Iterator[Waiting]:
-    """The tickets in the line, first come first; those of dead waiters may still be among them."""
-    for path in _listing(home / "queue"):
-        number, _, rest = path.name.partition(".")
-        facts = _facts(path)
-        if number.isdecimal() and "run" in facts:
-            wanted = facts.get("wanted")
-            names = tuple(map(str, wanted)) if isinstance(wanted, list) else ()
-            yield Waiting(str(facts["run"]), names, int(number) / 1e9, rest.partition(".")[2])
+    """The tickets in the line of each machine, next first; those of dead waiters may still be among them."""
+    queue = home / "queue"
+    numbered = (path.name for path in _listing(queue) if path.name.partition(".")[0].isdecimal())
+    for host in dict.fromkeys(name.split(".", 2)[2] for name in numbered if name.count(".") > 1):
+        for name in tickets(queue, host):
+            facts = _facts(queue / name)
+            if "run" in facts:
+                wanted = facts.get("wanted")
+                slots = tuple(map(str, wanted)) if isinstance(wanted, list) else ()
+                yield Waiting(str(facts["run"]), slots, int(name.partition(".")[0]) / 1e9, host, name)
 
 
 def slots_used(home: Path) -> Iterator[SlotUse]:
