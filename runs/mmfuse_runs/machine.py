@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,14 +166,20 @@ class MachineProbe:
 def waiting_line(home: Path) -> Iterator[Waiting]:
     """The tickets in the line of each machine, next first; those of dead waiters may still be among them."""
     queue = home / "queue"
-    numbered = (path.name for path in _listing(queue) if path.name.partition(".")[0].isdecimal())
-    for host in dict.fromkeys(name.split(".", 2)[2] for name in numbered if name.count(".") > 1):
-        for name in tickets(queue, host):
-            facts = _facts(queue / name)
-            if "run" in facts:
-                wanted = facts.get("wanted")
-                slots = tuple(map(str, wanted)) if isinstance(wanted, list) else ()
-                yield Waiting(str(facts["run"]), slots, int(name.partition(".")[0]) / 1e9, host, name)
+    drawn = [path.name.split(".", 2) for path in _listing(queue)]
+    for host in dict.fromkeys(words[2] for words in drawn if len(words) == 3 and words[0].isdecimal()):
+        with suppress(OSError):
+            yield from filter(None, (_waiting(queue / name, host) for name in tickets(queue, host)))
+
+
+def _waiting(ticket: Path, host: str) -> Waiting | None:
+    """Who waits; None where the ticket says nothing (any more)."""
+    facts = _facts(ticket)
+    if "run" not in facts:
+        return None
+    wanted = facts.get("wanted")
+    slots = tuple(map(str, wanted)) if isinstance(wanted, list) else ()
+    return Waiting(str(facts["run"]), slots, int(ticket.name.partition(".")[0]) / 1e9, host, ticket.name)
 
 
 def slots_used(home: Path) -> Iterator[SlotUse]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def move(store: RunStore, run_ids: Sequence[str], where: Where, *, anchor: str | None = None) -> list[Waiting]:
     """Move runs within the line of their machine, all together; the line as it is then, next first.
 
-    ``anchor`` is the run to stand ``before`` or ``after``. Whoever moves runs at the same time waits for the other; dying
-    in between changes nothing.
+    ``anchor`` is the run to stand ``before`` or ``after``. Who moves runs at the same time waits for its turn; one that
+    dies halfway has changed nothing.
 
     Raises:
         RunBusy: one of them does not wait in a line.
@@ -68,6 +68,4 @@ def _not_in_line(store: RunStore, run_id: str) -> RunBusy:
     state = store.record(run_id).state
     if state == State.QUEUED:
         return RunBusy(f"run {run_id} is queued but has no place in a line yet", "try again")
-    return RunBusy(
-        f"run {run_id} is {state}; only runs that wait for their slot can be moved", "mmfuse runs ls state:queued"
-    )
+    return RunBusy(f"run {run_id} is {state}; only runs in line can be moved", "mmfuse runs ls state:queued")

@@ -202,7 +202,7 @@ def test_supervisors_obey_the_new_order_and_say_why_they_wait(house, monkeypatch
     reorder.move(house.store, [runs[2]], "first")
 
     house.eventually(lambda: house.record(runs[2])["waiting"] == "cpu.0 is held by gate")
-    house.eventually(lambda: house.record(runs[1])["waiting"] == "cpu.0 is held by gate; 1 run is ahead in line")
+    house.eventually(lambda: house.record(runs[0])["waiting"] == "cpu.0 is held by gate; 1 run is ahead in line")
     gate.release()
     house.wait(runs[2], State.RUNNING)
     assert house.state(runs[0]) is house.state(runs[1]) is State.QUEUED
