@@ -172,6 +172,7 @@ TEXTS: Mapping[str, Callable[[RunView], str]] = {
     "notes": lambda view: view.record.notes,
     "device": lambda view: view.record.device,
     "metric": lambda view: view.record.metric,
+    "waiting": lambda view: view.record.waiting,
     "is": _is,
 }
 """Words that runs are known by."""

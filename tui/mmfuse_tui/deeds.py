@@ -17,6 +17,7 @@ from mmfuse_tui.feed import Feed
 from mmfuse_tui.verbs import Name, Plan, is_possible, plan, plan_deletion, plan_for_many, why_not
 
 if TYPE_CHECKING:
+    from mmfuse_runs.line_order import Where
     from mmfuse_runs.records import RunRecord
 
 MOST_UNDONE = 50
@@ -48,6 +49,11 @@ class Deeds:
             self._confirm(
                 plan(verb, able[0], self._feed.run) if len(runs) == 1 else plan_for_many(verb, runs, sizes={})
             )
+
+    def move(self, runs: Sequence[RunRecord], where: Where, *, then: Callable[[], object]) -> None:
+        """Move waiting runs within the line; ``then`` is called on the screen's thread."""
+        if not self._feed.store.read_only:
+            self._in_thread(self._move, [run.id for run in runs], where, then)
 
     def edit(self, runs: Sequence[RunRecord], *, focus: str = "tags") -> None:
         """Open the dialog for name, tags and notes."""
@@ -113,6 +119,11 @@ class Deeds:
         if done:
             whom = self._label(done[0]) if len(planned.run_ids) == 1 else f"{len(done)} of {len(planned.run_ids)} runs"
             self._tell(f"deleted {whom}" if planned.verb == "delete" else f"asked {whom} to {planned.verb}")
+        self._feed.refresh()
+
+    def _move(self, run_ids: Sequence[str], where: Where, then: Callable[[], object]) -> None:
+        if self._try(partial(self._control.move, run_ids, where), "Move"):
+            self._screen.app.call_from_thread(then)
         self._feed.refresh()
 
     def _write(self, edits: Mapping[str, Edit], told: str) -> None:
