@@ -41,12 +41,18 @@ class Folders(Protocol):
 
 
 class RunView:
-    """A run as questions see it: its record, and ``folders`` for those who ask for more (None: the record must do)."""
+    """A run as questions see it: its record, and ``folders`` for those who ask for more (None: the record must do).
 
-    def __init__(self, record: RunRecord, *, now: float, folders: Folders | None = None) -> None:
+    ``known`` holds what was found in the folder, by field, and is added to; whoever keeps it spares the next view that.
+    """
+
+    def __init__(
+        self, record: RunRecord, *, now: float, folders: Folders | None = None, known: dict[str, Any] | None = None
+    ) -> None:
         self.record = record
         self.now = now
         self._folders = folders
+        self._known = {} if known is None else known
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -62,6 +68,16 @@ class RunView:
     def curves(self) -> MetricsTable | None:
         """The run's own curves; None where there is no folder to read."""
         return self._read(lambda folder: folder.metrics())
+
+    def recall(self, field: str, read: Callable[[], Any]) -> Any:
+        """What ``read`` finds for a field of the folder; asked once."""
+        if field not in self._known:
+            self._known[field] = read()
+        return self._known[field]
+
+    def was_read(self, part: str) -> bool:
+        """Whether somebody has asked for ``curves`` or ``settings``."""
+        return part in vars(self)
 
     def metric(self, name: str) -> float | None:
         """A metric of the result; the best score so far where runs are judged by it."""
@@ -81,7 +97,7 @@ class Field:
     """Something that can be asked: its name, its value for a run (None: it has none), and how values compare.
 
     ``numeric`` values are numbers; ``whole`` words are compared from their beginning, not searched within; a field with
-    a ``setting`` may turn out to be one that no run has.
+    a ``setting`` may turn out to be one that no run has. What is ``in_folder`` records do not hold.
     """
 
     name: str
@@ -90,6 +106,7 @@ class Field:
     whole: bool = False
     seconds: bool = False
     setting: str = ""
+    in_folder: bool = False
 
 
 def field_named(name: str) -> Field:
@@ -110,7 +127,7 @@ def field_named(name: str) -> Field:
         return Field(name, lambda view: view.metric(name), numeric=True)
     if "." in name.strip("."):
         key = name.removeprefix("set.")
-        return Field(name, lambda view: view.settings.get(key), setting=key)
+        return Field(name, lambda view: view.recall(name, lambda: view.settings.get(key)), setting=key, in_folder=True)
     raise _unknown_field(name)
 
 
@@ -239,7 +256,7 @@ def _curve_field(name: str, function: str, metric: str) -> Field:
         reached = min if function == "best" and less_is_better(view.record, metric) else CURVES[function]
         return reached(finite)
 
-    return Field(name, read, numeric=True)
+    return Field(name, lambda view: view.recall(name, lambda: read(view)), numeric=True, in_folder=True)
 
 
 def _unknown_field(name: str) -> UnknownName:

@@ -25,7 +25,7 @@ from mmfuse_tui.dialogs import HelpScreen
 from mmfuse_tui.feed import Feed
 from mmfuse_tui.key_map import key_file, load_key_map
 from mmfuse_tui.palette import MetricsProvider, RunsProvider, actions_of
-from mmfuse_tui.reader import ComparisonRead, RunRead, SparksRead, Store, StoreRead
+from mmfuse_tui.reader import AnswersRead, ComparisonRead, RunRead, SparksRead, Store, StoreRead
 from mmfuse_tui.runs_screen import RunsScreen
 from mmfuse_tui.saving import as_csv, save
 from mmfuse_tui.snapshot import notices
@@ -142,6 +142,10 @@ class Dashboard(App[None]):
 
     def on_comparison_read(self, message: ComparisonRead) -> None:
         """Show the comparison."""
+        self.feed.take(message)
+
+    def on_answers_read(self, message: AnswersRead) -> None:
+        """Filter again by what was found."""
         self.feed.take(message)
 
     def on_sparks_read(self, message: SparksRead) -> None:

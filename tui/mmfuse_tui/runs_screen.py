@@ -144,6 +144,7 @@ class RunsScreen(Screen[None]):
         """Listen to the feed and begin with what it has already."""
         self._feed.store_changed.subscribe(self, self._show_store)
         self._feed.run_changed.subscribe(self, self._show_run)
+        self._feed.answers_changed.subscribe(self, lambda _: self._pane.fill())
         self._feed.sparks_changed.subscribe(self, lambda _: self._table.redraw_if_stale())
         self.set_interval(TICK_SECONDS, lambda: self._table.redraw_if_stale())
         self._table.focus()
