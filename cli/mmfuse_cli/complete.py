@@ -33,6 +33,13 @@ def runs(context: typer.Context, incomplete: str) -> Offer:
     return _starting([*found, *named, ("latest", "the newest run")], incomplete)
 
 
+def queued(context: typer.Context, incomplete: str) -> Offer:
+    """Runs that wait for their slot, by id and name, and what each waits for."""
+    waiting = [record for record in _records(context) if record.state == "queued"]
+    found = [(name, record.waiting) for record in waiting for name in (record.id, record.name) if name]
+    return _starting(found, incomplete)
+
+
 def thrown(context: typer.Context, incomplete: str) -> Offer:
     """Runs in the trash."""
     from mmfuse_cli.access import open_store

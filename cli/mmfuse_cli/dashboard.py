@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,14 +14,28 @@ import typer
 from mmfuse.errors import BadSpec
 from mmfuse_cli import complete, render
 from mmfuse_cli.lazy import examples
-from mmfuse_cli.parameters import Home
+from mmfuse_cli.parameters import Home, Json
+from mmfuse_cli.table import Column, draw
 
 if TYPE_CHECKING:
     from mmfuse_tui.serve import Served
 
 
+KEY_COLUMNS = (
+    Column("id", "action"),
+    Column("keys", "keys"),
+    Column("yours", "", leaves=1, colours={"yours": "green"}),
+    Column("what", "does", leaves=2),
+    Column("where", "on", leaves=3),
+)
+
+
 @examples(
-    "mmfuse tui", "mmfuse tui --home /shared/lab/mmfuse", "mmfuse tui --serve --read-only", "mmfuse tui --replay latest"
+    "mmfuse tui",
+    "mmfuse tui --home /shared/lab/mmfuse",
+    "mmfuse tui --serve --read-only",
+    "mmfuse tui --replay latest",
+    "mmfuse tui --keys",
 )
 def tui(
     read_only: Annotated[bool, typer.Option("--read-only", help="Change nothing on disk, not even the index.")] = False,
@@ -43,6 +58,10 @@ def tui(
     port: Annotated[
         int | None, typer.Option("--port", help="With --serve: the port; 0 takes a free one [8000].", metavar="NUMBER")
     ] = None,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="List every action with its id and keys, and what is wrong with yours.")
+    ] = False,
+    json: Json = False,
     home: Home = None,
 ) -> None:
     """Open the dashboard.
@@ -51,6 +70,11 @@ def tui(
     """
     from mmfuse_runs.home import resolve_home
 
+    if keys:
+        _list_keys(json=json)
+        return
+    if json:
+        raise BadSpec("--json is for --keys: a dashboard is no data", "mmfuse runs ls --json")
     pace = _pace(speed, replayed)
 
     if in_browser:
@@ -102,6 +126,34 @@ def _checked(replayed: str, pace: float, home: Path) -> Sequence[str]:
 
     recordings_of(replayed, home=home)
     return "--replay", replayed, "--speed", str(pace)
+
+
+def _list_keys(*, json: bool) -> None:
+    """Actions and keys are the answer; mistakes of the user's file are told beside it."""
+    from mmfuse_tui.key_map import key_file, listed, load_key_map
+    from mmfuse_tui.places import places
+
+    path = key_file()
+    key_map = load_key_map(path)
+    actions = listed(key_map, places())
+    if json:
+        own = [asdict(action) | {"yours": action.id in key_map.own} for action in actions]
+        render.out_json({"file": str(path), "problems": list(key_map.problems), "actions": own})
+        return
+    rows = [
+        {
+            "id": action.id,
+            "keys": " ".join(action.keys),
+            "what": action.what,
+            "where": ", ".join(action.screens),
+            "yours": "yours" if action.id in key_map.own else "",
+        }
+        for action in actions
+    ]
+    render.out_painted(draw(KEY_COLUMNS, rows, width=render.width()))
+    render.say(f'keys of your own go into {path}, such as: run.stop = "f8"')
+    for problem in key_map.problems:
+        render.warn(problem)
 
 
 def _announce(served: Served) -> None:

@@ -84,6 +84,7 @@ def examine(store: RunStore, data: Path) -> Iterator[Finding]:
     yield _gpus()
     yield _folder("home", store.home)
     yield _folder("data", data)
+    yield from _keys()
     yield from _runs(store)
 
 
@@ -119,6 +120,19 @@ def _folder(what: str, path: Path) -> Finding:
     if free < LITTLE_SPACE:
         return Finding(what, "look", f"{path}, only {free / 1e9:.1f} GB free", "mmfuse runs gc --older 30d --dry-run")
     return Finding(what, "ok", f"{path}{'' if path.exists() else ' (not made yet)'}, {free / 1e9:.0f} GB free")
+
+
+def _keys() -> Iterator[Finding]:
+    """What is wrong with the user's own keys of the dashboard; nothing where there are none."""
+    from mmfuse_tui.key_map import key_file, load_key_map
+
+    path = key_file()
+    key_map = load_key_map(path)
+    for problem in key_map.problems:
+        yield Finding("keys", "look", problem, f"mmfuse tui --keys, then change {path}")
+    if key_map.own:
+        own = len(key_map.own)
+        yield Finding("keys", "ok", f"{own} action{'s have' if own > 1 else ' has'} keys of yours ({path})")
 
 
 def _runs(store: RunStore) -> Iterator[Finding]:

@@ -124,6 +124,14 @@ Selection = Annotated[
         metavar="RUN|CONDITION...",
     ),
 ]
+InLine = Annotated[
+    list[str],
+    typer.Argument(
+        help="Runs that wait for their slot, or conditions that choose among those.",
+        autocompletion=complete.queued,
+        metavar="RUN|CONDITION...",
+    ),
+]
 Conditions = Annotated[
     list[str] | None,
     typer.Argument(

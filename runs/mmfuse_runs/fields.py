@@ -42,12 +42,18 @@ class Folders(Protocol):
 
 
 class RunView:
-    """A run as questions see it: its record, and ``folders`` for those who ask for more (None: the record must do)."""
+    """A run as questions see it: its record, and ``folders`` for those who ask for more (None: the record must do).
 
-    def __init__(self, record: RunRecord, *, now: float, folders: Folders | None = None) -> None:
+    ``known`` holds what was found in the folder, by field, and is added to; whoever keeps it spares the next view that.
+    """
+
+    def __init__(
+        self, record: RunRecord, *, now: float, folders: Folders | None = None, known: dict[str, Any] | None = None
+    ) -> None:
         self.record = record
         self.now = now
         self._folders = folders
+        self._known = {} if known is None else known
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -63,6 +69,16 @@ class RunView:
     def curves(self) -> MetricsTable | None:
         """The run's own curves; None where there is no folder to read."""
         return self._read(lambda folder: folder.metrics())
+
+    def recall(self, field: str, read: Callable[[], Any]) -> Any:
+        """What ``read`` finds for a field of the folder; asked once."""
+        if field not in self._known:
+            self._known[field] = read()
+        return self._known[field]
+
+    def was_read(self, part: str) -> bool:
+        """Whether somebody has asked for ``curves`` or ``settings``."""
+        return part in vars(self)
 
     def metric(self, name: str) -> float | None:
         """A metric of the result; the best score so far where runs are judged by it."""
@@ -82,7 +98,8 @@ class Field:
     """Something that can be asked: its name, its value for a run (None: it has none), and how values compare.
 
     ``numeric`` values are numbers; ``whole`` words are compared from their beginning, not searched within, and where
-    there are ``words`` it is one of them; a field with a ``setting`` may turn out to be one that no run has.
+    there are ``words`` it is one of them; a field with a ``setting`` may turn out to be one that no run has. What is
+    ``in_folder`` records do not hold.
     """
 
     name: str
@@ -92,6 +109,7 @@ class Field:
     words: Collection[str] = ()
     seconds: bool = False
     setting: str = ""
+    in_folder: bool = False
 
 
 def field_named(name: str) -> Field:
@@ -112,7 +130,7 @@ def field_named(name: str) -> Field:
         return Field(name, lambda view: view.metric(name), numeric=True)
     if "." in name.strip("."):
         key = name.removeprefix("set.")
-        return Field(name, lambda view: view.settings.get(key), setting=key)
+        return Field(name, lambda view: view.recall(name, lambda: view.settings.get(key)), setting=key, in_folder=True)
     raise _unknown_field(name)
 
 
@@ -174,6 +192,7 @@ TEXTS: Mapping[str, Callable[[RunView], str]] = {
     "notes": lambda view: view.record.notes,
     "device": lambda view: view.record.device,
     "metric": lambda view: view.record.metric,
+    "waiting": lambda view: view.record.waiting,
     "is": _is,
 }
 """Words that runs are known by."""
@@ -241,7 +260,7 @@ def _curve_field(name: str, function: str, metric: str) -> Field:
         reached = min if function == "best" and less_is_better(view.record, metric) else CURVES[function]
         return reached(finite)
 
-    return Field(name, read, numeric=True)
+    return Field(name, lambda view: view.recall(name, lambda: read(view)), numeric=True, in_folder=True)
 
 
 def _unknown_field(name: str) -> UnknownName:

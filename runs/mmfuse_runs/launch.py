@@ -84,7 +84,7 @@ def start(
                     "packages": packages(),
                 }
                 _write(run / "launch.json", {"format": 1, "attempts": [*attempts, attempt]})
-                ticket = line.enter_context(_place_in_line(store.home))
+                ticket = line.enter_context(_place_in_line(store.home, run_id))
         with _or_give_up(store, run):
             spawn_supervisor(run, log=run / f"log.{state['attempt']}.txt", ticket=ticket)
 
@@ -117,13 +117,13 @@ def spawn_supervisor(run: Path, *, log: Path, adopt: bool = False, ticket: Ticke
 
 
 @contextmanager
-def _place_in_line(home: Path) -> Iterator[Ticket | None]:
+def _place_in_line(home: Path, run: str) -> Iterator[Ticket | None]:
     """The run's ticket, drawn in the order of launches, for a supervisor that is started inside the block.
 
     None on a full disk, where the supervisor draws one as soon as it can.
     """
     try:
-        ticket = draw_ticket(home)
+        ticket = draw_ticket(home, run=run)
     except OSError:
         yield None
         return

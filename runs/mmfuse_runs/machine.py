@@ -12,10 +12,12 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmfuse_runs.identity import host_name
+from mmfuse_runs.line_order import tickets
 from mmfuse_runs.slots import cores
 
 NVIDIA_SMI_S = 3.0
@@ -63,6 +65,7 @@ class Waiting:
     wanted: tuple[str, ...]
     since: float
     host: str
+    ticket: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,14 +164,22 @@ class MachineProbe:
 
 
 def waiting_line(home: Path) -> Iterator[Waiting]:
-    """The tickets in the line, first come first; those of dead waiters may still be among them."""
-    for path in _listing(home / "queue"):
-        number, _, rest = path.name.partition(".")
-        facts = _facts(path)
-        if number.isdecimal() and "run" in facts:
-            wanted = facts.get("wanted")
-            names = tuple(map(str, wanted)) if isinstance(wanted, list) else ()
-            yield Waiting(str(facts["run"]), names, int(number) / 1e9, rest.partition(".")[2])
+    """The tickets in the line of each machine, next first; those of dead waiters may still be among them."""
+    queue = home / "queue"
+    drawn = [path.name.split(".", 2) for path in _listing(queue)]
+    for host in dict.fromkeys(words[2] for words in drawn if len(words) == 3 and words[0].isdecimal()):
+        with suppress(OSError):
+            yield from filter(None, (_waiting(queue / name, host) for name in tickets(queue, host)))
+
+
+def _waiting(ticket: Path, host: str) -> Waiting | None:
+    """Who waits; None where the ticket says nothing (any more)."""
+    facts = _facts(ticket)
+    if "run" not in facts:
+        return None
+    wanted = facts.get("wanted")
+    slots = tuple(map(str, wanted)) if isinstance(wanted, list) else ()
+    return Waiting(str(facts["run"]), slots, int(ticket.name.partition(".")[0]) / 1e9, host, ticket.name)
 
 
 def slots_used(home: Path) -> Iterator[SlotUse]:

@@ -66,6 +66,11 @@ class Query:
     accepts: Predicate = lambda view: True
     fields: tuple[Field, ...] = ()
 
+    @property
+    def opens_folders(self) -> bool:
+        """Whether it asks for what records do not hold."""
+        return any(field.in_folder for field in self.fields)
+
     def matches(self, run: RunRecord, *, now: float) -> bool:
         """Whether the record alone says that the run is meant; it has no curves and no settings."""
         return self.accepts(RunView(run, now=now))

@@ -1,10 +1,11 @@
-"""Who may compute now: device slots and the line in front of them, first come first served, by file locks alone.
+"""Who may compute now: device slots and the line in front of them, by file locks alone.
 
 ``<home>/slots/<host>/cpu.<k>`` and ``gpu-<uuid>.<k>`` are slots: one is taken while somebody holds a ``flock`` on its
 file. ``<home>/queue/<nanoseconds>.<pid>.<host>`` are tickets: one is alive while its owner holds the lock on it. The
 kernel drops the locks of a process that dies, however it dies, so no slot leaks and no daemon is needed; a dead
 ticket is removed by whoever stands behind it. Whoever launches a run draws its ticket and hands it to the supervisor,
-so the line is in the order of the launches, however long each supervisor takes to arrive.
+so the line is in the order of the launches, however long each supervisor takes to arrive; `mmfuse_runs.line_order` says
+how somebody can change that order.
 
 A machine has half as many CPU slots as cores, at least one ($MMFUSE_CPU_SLOTS overrides), and one slot per GPU
 ($MMFUSE_RUNS_PER_GPU overrides). Standard library only: the supervisor imports this without site-packages.
@@ -17,12 +18,13 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from mmfuse_runs.identity import host_name
+from mmfuse_runs.line_order import tickets
 
 CPU_SLOTS_VARIABLE = "MMFUSE_CPU_SLOTS"
 RUNS_PER_GPU_VARIABLE = "MMFUSE_RUNS_PER_GPU"
@@ -67,8 +69,8 @@ class Ticket(NamedTuple):
         os.close(self.descriptor)
 
 
-def draw_ticket(home: Path) -> Ticket:
-    """Take the last place in the line.
+def draw_ticket(home: Path, *, run: str = "") -> Ticket:
+    """Take the last place in the line; for ``run``, as far as that is known before it is known what it wants.
 
     Raises:
         OSError: the home cannot be written.
@@ -81,6 +83,8 @@ def draw_ticket(home: Path) -> Ticket:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         ticket = Ticket(path, descriptor)
         if ticket.valid:
+            if run:
+                _describe(descriptor, {"run": run})
             return ticket
         os.close(descriptor)  # somebody took the ticket for a dead one before it was locked
 
@@ -195,19 +199,15 @@ class Line:
         """Slots that live tickets before ours want, and the tickets before ours."""
         claimed: set[str] = set()
         ahead = []
-        for path in self._tickets_before(ticket):
+        line = tickets(ticket.parent, host_name())
+        for name in line[: line.index(ticket.name)] if ticket.name in line else line:
+            path = ticket.parent / name
             if claimed.issuperset(self._wanted):
                 ahead.append(path)  # enough is known: whether this one lives is for those behind it to find out
             elif not remove_if_dead(path):
                 ahead.append(path)
                 claimed.update(_wanted_by(path) or self._wanted)
         return claimed, ahead
-
-    def _tickets_before(self, ticket: Path) -> Iterator[Path]:
-        own_host = f".{host_name()}"
-        for name in sorted(os.listdir(ticket.parent)):  # noqa: PTH208 - names suffice, and this runs four times a second
-            if name < ticket.name and name.split(".", 2)[2:] == [own_host[1:]]:
-                yield ticket.parent / name
 
     def _try_lock(self, name: str) -> Slot | None:
         self._slots.mkdir(parents=True, exist_ok=True)
@@ -286,8 +286,12 @@ def _describe(descriptor: int, facts: dict[str, object]) -> None:
 
 def dead_tickets(home: Path) -> list[Path]:
     """Tickets of this host that nobody holds: their owners died in the line."""
-    here = [path for path in sorted((home / "queue").glob("*.*.*")) if path.name.split(".", 2)[2] == host_name()]
-    return [path for path in here if not _is_held(path)]
+    queue = home / "queue"
+    try:
+        here = tickets(queue, host_name())
+    except FileNotFoundError:
+        return []
+    return [queue / name for name in here if not _is_held(queue / name)]
 
 
 def remove_if_dead(ticket: Path) -> bool:

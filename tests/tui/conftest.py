@@ -193,12 +193,19 @@ class RecordingControl(StoreControl):
         super().__init__(home)
         self.started: list[Form] = []
         self.asked: list[tuple[str, str]] = []
+        self.moved: list[tuple[list[str], str]] = []
         self.edits: list[tuple[str, Edit]] = []
         self.error: MmfuseError | None = None
 
     def ask(self, verb: str, run_id: str) -> None:
         """Remember."""
         self.asked.append((verb, run_id))
+        if self.error is not None:
+            raise self.error
+
+    def move(self, run_ids: Sequence[str], where: str) -> None:
+        """Remember."""
+        self.moved.append((list(run_ids), where))
         if self.error is not None:
             raise self.error
 

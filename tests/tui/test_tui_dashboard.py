@@ -11,6 +11,7 @@ from textual import events
 from textual.widgets import Input
 
 from mmfuse.errors import RunBusy
+from mmfuse_tui.chart_grid import ChartGrid
 from mmfuse_tui.curves import ChartData
 from mmfuse_tui.deck import Deck
 from mmfuse_tui.dialogs import ConfirmScreen, HelpScreen
@@ -161,9 +162,6 @@ async def test_a_filter_that_makes_no_sense_says_why_and_changes_nothing(home, t
         await pilot.press("slash")
         app.screen.query_one("#filter", Input).value = "sate:x"
         await settle(pilot, lambda: "column 1: no field named 'sate'" in screen_text(app))
-        app.screen.query_one("#filter", Input).value = "fit.epochs>3"
-        await settle(pilot, lambda: "settings are not listed here" in screen_text(app))
-
         assert len(runs_of(app).rows) == 4
 
 
@@ -366,6 +364,43 @@ async def test_the_palette_offers_the_same_actions_and_goes_to_runs(home, trial,
 
     assert {"Stop", "Kill", "Pause", "Filter", "Sort", "Help", "Quit", "Screenshot"} <= titles
     assert "Resume" not in titles
+
+
+async def test_the_palette_offers_what_other_parts_can_do_and_every_metric(home, dashboard, settle, screen_text):
+    run = home.add("running", kind="train", subject="m2_mixer")
+    home.metrics(run, [(step, {"train/loss": 1 / (step + 1), "val/accuracy": step / 9}) for step in range(9)])
+    app = dashboard()
+
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, lambda: shown_run(app) == run.name and app.screen.metrics)
+        commands = {command.title: command for command in app.get_system_commands(app.screen)}
+        assert "(a in curves)" in commands["Smooth in curves"].help and {"Down", "Next error in log"} <= commands.keys()
+        await commands["Smooth in curves"].callback()
+        assert app.screen.query_one(ChartGrid).view.smoothing and runs_of(app).has_focus
+        await pilot.press("ctrl+p", *"chart of val/acc")
+        await pilot.pause(0.5)
+        await pilot.press("enter")
+        await settle(pilot, lambda: isinstance(app.focused, ChartGrid))
+        await pilot.press("ctrl+p", *"filter by train/loss")
+        await pilot.pause(0.5)
+        await pilot.press("enter")
+        await settle(pilot, lambda: isinstance(app.focused, Input))
+        await pilot.press("5")
+        assert app.focused.value == "train/loss>5"
+
+
+async def test_the_palette_leads_to_a_run_from_any_screen(home, trial, dashboard, settle):
+    runs = fill(home, trial)
+    app = dashboard()
+
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot, lambda: len(runs_of(app).rows) == 4)
+        await pilot.press("m")
+        await settle(pilot, lambda: not isinstance(app.screen, RunsScreen))
+        await pilot.press("ctrl+p", *"first try")
+        await pilot.pause(0.5)
+        await pilot.press("enter")
+        await settle(pilot, lambda: isinstance(app.screen, RunsScreen) and shown_run(app) == runs["done"].name)
 
 
 async def test_digits_and_zoom_bring_a_panel_to_the_front(home, trial, dashboard, settle, screen_text):

@@ -6,9 +6,13 @@ import json
 
 import pytest
 
+from mmfuse.errors import RunBusy
 from mmfuse_runs.identity import host_name
 from mmfuse_runs.machine import Gpu, GroupUse, Machine, SlotUse, Waiting
 from mmfuse_runs.records import RunRecord
+from mmfuse_runs.slots import draw_ticket
+from mmfuse_runs.store import RunStore
+from mmfuse_tui.app import Dashboard
 from mmfuse_tui.dialogs import ConfirmScreen
 from mmfuse_tui.machine_rows import machine_rows, meter_lines
 from mmfuse_tui.machine_screen import MachineScreen
@@ -17,6 +21,7 @@ from mmfuse_tui.runs_screen import RunsScreen
 from mmfuse_tui.sketch import plain, width_of
 
 GIGA = 1024**3
+NOW = 1_795_000_000.0
 
 
 def machine(**more) -> Machine:
@@ -109,3 +114,47 @@ async def test_a_run_that_ends_leaves_the_machine(home, dashboard, settle, scree
         await settle(pilot, lambda: "Live runs 1" in screen_text(app))
         home.set_state(live, "finished")
         await settle(pilot, lambda: "no run is live" in screen_text(app))
+
+
+async def test_a_run_is_moved_in_the_line_by_key_and_seen_at_its_new_place(home, dashboard, settle, screen_text):
+    ids = [home.add("queued", name=f"waiter {nth}", age=9 - nth).name for nth in range(3)]
+    RunStore(home.path).close()
+    tickets = [draw_ticket(home.path, run=run) for run in ids]
+    app = Dashboard(RunStore(home.path), clock=lambda: NOW)
+
+    async with app.run_test(size=(150, 40)) as pilot:
+        await settle(pilot, lambda: len(app.feed.store.runs) == 3)
+        await pilot.press("m")
+        await settle(pilot, lambda: "3 in line" in screen_text(app))
+        table = app.screen.query_one("#machine-table", MarkTable)
+        assert [row.record.id for row in table.rows] == ids and "u Up d Down f First l Last" in screen_text(app)
+        await pilot.press("j", "j", "f")
+        await settle(pilot, lambda: [row.record.id for row in table.rows] == [ids[2], ids[0], ids[1]])
+        assert table.selected.record.id == ids[2] and table.selected.place == "in line 1"
+        await pilot.press("space", "space", "d")
+        await settle(pilot, lambda: [row.record.id for row in table.rows] == [ids[1], ids[2], ids[0]])
+    for ticket in tickets:
+        ticket.give_up()
+
+
+async def test_only_runs_that_wait_can_be_moved_and_a_refusal_is_told(home, dashboard, control, settle, screen_text):
+    home.add("running", name="worker", age=10)
+    waiting = home.add("queued", name="waiter", age=5)
+    control.error = RunBusy("it runs by now")
+    app = dashboard()
+
+    async with app.run_test(size=(150, 40), notifications=True) as pilot:
+        await settle(pilot, lambda: len(app.feed.store.runs) == 2)
+        await pilot.press("m")
+        await settle(pilot, lambda: "Live runs 2" in screen_text(app))
+        await pilot.press("home")
+        table = app.screen.query_one("#machine-table", MarkTable)
+        while table.selected.record.id == waiting.name:
+            await pilot.press("j")
+        await pilot.press("f")
+        assert control.moved == []
+        while table.selected.record.id != waiting.name:
+            await pilot.press("k")
+        await pilot.press("f")
+        await settle(pilot, lambda: control.moved == [([waiting.name], "first")])
+        await settle(pilot, lambda: "it runs by now" in screen_text(app))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -20,28 +20,19 @@ from textual.timer import Timer
 
 from mmfuse_runs.store import RunStore
 from mmfuse_tui.attention import call_for
-from mmfuse_tui.bindings import Group, help_rows
 from mmfuse_tui.chart_grid import ChartGrid
 from mmfuse_tui.clean import clean
 from mmfuse_tui.control import Control, StoreControl
 from mmfuse_tui.dialogs import HelpScreen
 from mmfuse_tui.feed import Feed
-from mmfuse_tui.palette import RunsProvider
-from mmfuse_tui.reader import ComparisonRead, RunRead, SparksRead, Store, StoreRead
+from mmfuse_tui.key_map import key_file, load_key_map
+from mmfuse_tui.palette import MetricsProvider, RunsProvider, actions_of
+from mmfuse_tui.reader import AnswersRead, ComparisonRead, RunRead, SparksRead, Store, StoreRead
 from mmfuse_tui.runs_screen import RunsScreen
 from mmfuse_tui.saving import as_csv, save
 from mmfuse_tui.snapshot import notices
 from mmfuse_tui.themes import DARK, FALLBACKS, THEMES
 from mmfuse_tui.view_memory import ViewMemory, load_view, save_view
-
-
-@runtime_checkable
-class HasHelp(Protocol):
-    """A screen that knows its keys."""
-
-    def help_groups(self) -> list[Group]:
-        """The keys of the screen and of everything on it."""
-
 
 SWITCH_SECONDS = 0.0005
 """How long the reader may keep the interpreter while a key waits: a frame asks for it several times, and Python's usual
@@ -51,6 +42,8 @@ COLLECT_AFTER = (10_000, 10, 1_000)
 stay, and walking through them holds up a key for longer than everything else."""
 MEMORY_SECONDS = 0.5
 """Pause after a change of the view before it is written down."""
+PROBLEM_SECONDS = 15.0
+"""How long a mistake in the user's keys is shown."""
 SERVER_SECONDS = 1.0
 """How often a dashboard in a browser looks whether its server is still there."""
 
@@ -59,17 +52,22 @@ LONGEST_TOAST, LONGEST_TITLE = 300, 60
 """Characters of a toast: beyond these it would cover what it tells about."""
 
 
-PALETTE = ("run", "runs", "view", "app", "mark", "compare", "launch", "machine", "charts", "replay")
-"""First words of the ids of bindings that the palette offers."""
-
-
 class Dashboard(App[None]):
     """Look at the runs of one home, and press."""
 
     TITLE = "mmfuse"
     CSS_PATH = "dashboard.tcss"
-    COMMANDS = App.COMMANDS | {RunsProvider}
+    COMMANDS = App.COMMANDS | {RunsProvider, MetricsProvider}
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "ctrl+p",
+            "command_palette",
+            "Palette",
+            show=False,
+            priority=True,
+            tooltip="Every action, run and metric by name",
+            id="app.palette",
+        ),
         Binding("question_mark", "help", "Help", tooltip="Every key", id="app.help"),
         Binding("q", "quit", "Quit", tooltip="Leave the dashboard; runs go on", id="app.quit"),
         Binding("S", "screenshot", "Screenshot", show=False, tooltip="Save the screen as SVG", id="app.screenshot"),
@@ -96,6 +94,7 @@ class Dashboard(App[None]):
             self.register_theme(theme)
         self._memory = self._saved = load_view(store.home)
         self._rings = self._memory.rings
+        self._key_map = load_key_map(key_file())
         self.theme = self._memory.theme if self._memory.theme in self.available_themes else DARK.name
 
     def get_default_screen(self) -> Screen[None]:
@@ -108,11 +107,8 @@ class Dashboard(App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action that is possible now, then Textual's own."""
-        for active in screen.active_bindings.values():
-            binding = active.binding
-            if active.enabled and binding.id and binding.id.partition(".")[0] in PALETTE:
-                words = binding.tooltip or binding.description
-                yield SystemCommand(binding.description, words, self._runner(active.node, binding.action))
+        for title, words, node, action in actions_of(self, screen):
+            yield SystemCommand(title, words, self._runner(node, action))
         yield from (command for command in super().get_system_commands(screen) if command.title == "Theme")
 
     def notify(
@@ -129,8 +125,18 @@ class Dashboard(App[None]):
         words = "\n".join(lines) + ("…" if len(message) > LONGEST_TOAST else "")
         super().notify(words, title=clean(title[:LONGEST_TITLE]), severity=severity, timeout=timeout, markup=markup)
 
+    def go_to(self, run_id: str) -> None:
+        """Put the cursor on a run, whatever screen lies above the table."""
+        while len(self.screen_stack) > 1 and not isinstance(self.screen, RunsScreen):
+            self.pop_screen()
+        if isinstance(self.screen, RunsScreen):
+            self.screen.go_to(run_id)
+
     def on_mount(self) -> None:
-        """Start reading once there is something to draw on."""
+        """Take the user's keys; start reading once there is something to draw on."""
+        self.set_keymap(self._key_map.keys)
+        for problem in self._key_map.problems:
+            self.notify(problem, title=key_file().name, severity="warning", timeout=PROBLEM_SECONDS, markup=False)
         self.feed.start()
         self.theme_changed_signal.subscribe(self, lambda theme: self._remember_soon(self._memory))
         if self.is_web:
@@ -158,6 +164,10 @@ class Dashboard(App[None]):
         """Show the comparison."""
         self.feed.take(message)
 
+    def on_answers_read(self, message: AnswersRead) -> None:
+        """Filter again by what was found."""
+        self.feed.take(message)
+
     def on_sparks_read(self, message: SparksRead) -> None:
         """Show the sparklines."""
         self.feed.take(message)
@@ -169,9 +179,11 @@ class Dashboard(App[None]):
 
     def action_help(self) -> None:
         """Every key."""
-        screen = self.screen
-        if isinstance(screen, HasHelp):
-            self.push_screen(HelpScreen([*screen.help_groups(), ("Everywhere", help_rows(self, self.BINDINGS))]))
+        from mmfuse_tui.places import help_groups  # here, because it loads every screen
+
+        groups = help_groups(self, type(self.screen))
+        if groups:
+            self.push_screen(HelpScreen(groups))
 
     def action_screenshot(self, filename: str | None = None, path: str | None = None) -> None:
         """Save the screen as SVG."""

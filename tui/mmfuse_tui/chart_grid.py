@@ -92,6 +92,19 @@ class ChartGrid(Widget, can_focus=True):
         columns, rows = self.grid
         return max(1, -(-len(self._charts) // (columns * rows)))
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What the curves measure, chart by chart."""
+        return tuple(dict.fromkeys(curve.name for chart in self._charts for curve in chart.curves))
+
+    def show_metric(self, name: str) -> None:
+        """Turn to the page whose charts show a metric."""
+        columns, rows = self.grid
+        for place, chart in enumerate(self._charts):
+            if any(curve.name == name for curve in chart.curves):
+                self.page = place // (columns * rows)
+                return
+
     def action_turn(self, by: int) -> None:
         """Show the next or previous charts."""
         self.page = (self.page + by) % self.pages

@@ -11,8 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
+from mmfuse_tui.bindings import key_in_words
 from mmfuse_tui.columns import Column
 from mmfuse_tui.table import Table
+
+SAID = ("toggle", "left", "right", "usual", "accept")
+"""Actions whose keys stand below the columns."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class ColumnsScreen(ModalScreen[tuple[str, ...] | None]):
         )
         with Vertical(id="columns") as frame:
             frame.border_title = "Columns"
-            frame.border_subtitle = "space show · J K move · r reset · enter"
+            show, left, right, usual, take = (key_in_words(self.app, ColumnsScreen, f"columns.{name}") for name in SAID)
+            frame.border_subtitle = f"{show} show · {right} {left} move · {usual} reset · {take}"
             yield Table(columns, key=lambda choice: choice.name, id="column-table")
 
     def on_mount(self) -> None:

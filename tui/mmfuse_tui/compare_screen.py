@@ -14,7 +14,6 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from mmfuse_runs.comparison import why_not_ranked
-from mmfuse_tui.bindings import Group, help_rows
 from mmfuse_tui.board import BoardView
 from mmfuse_tui.clean import clean
 from mmfuse_tui.compare_blocks import COSTS, Comparison, blocks_of
@@ -83,13 +82,6 @@ class CompareScreen(Screen[None]):
         """All runs, whatever they saw; or only those on equal data again."""
         self._insists = not self._insists
         self._show()
-
-    def help_groups(self) -> list[Group]:
-        """The keys of this screen."""
-        return [
-            ("Comparing", help_rows(self.app, self.BINDINGS)),
-            ("On the page", help_rows(self.app, BoardView.BINDINGS)),
-        ]
 
     def _take(self, runs: tuple[ComparedRun, ...]) -> None:
         self._runs = runs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -12,6 +12,7 @@ from mmfuse_tui.edits import Edit
 from mmfuse_tui.verbs import Name
 
 if TYPE_CHECKING:  # option models take a third of the time of a start, and most sessions start no run
+    from mmfuse_runs.line_order import Where
     from mmfuse_runs.specs import Spec
     from mmfuse_runs.store import RunStore
     from mmfuse_tui.launch_form import Form
@@ -25,6 +26,9 @@ class Control(Protocol):
 
     def restore(self, run_id: str) -> None:
         """Put a deleted run back."""
+
+    def move(self, run_ids: Sequence[str], where: Where) -> None:
+        """Move waiting runs within the line."""
 
     def edit(self, run_id: str, edit: Edit) -> None:
         """Write down what the user says of the run."""
@@ -84,6 +88,19 @@ class StoreControl:
 
         with self._store(f"run {run_id} could not be put back") as store:
             put_back(store, run_id)
+
+    def move(self, run_ids: Sequence[str], where: Where) -> None:
+        """Move waiting runs within the line.
+
+        Raises:
+            RunBusy: one of them does not wait any more.
+            BadSpec: they wait on different machines.
+            StoreError: the home cannot be written.
+        """
+        from mmfuse_runs.reorder import move
+
+        with self._store("the line could not be changed") as store:
+            move(store, run_ids, where)
 
     def edit(self, run_id: str, edit: Edit) -> None:
         """Write down what the user says of the run.

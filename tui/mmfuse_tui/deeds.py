@@ -17,6 +17,7 @@ from mmfuse_tui.feed import Feed
 from mmfuse_tui.verbs import Name, Plan, is_possible, plan, plan_deletion, plan_for_many, why_not
 
 if TYPE_CHECKING:
+    from mmfuse_runs.line_order import Where
     from mmfuse_runs.records import RunRecord
 
 MOST_UNDONE = 50
@@ -48,6 +49,11 @@ class Deeds:
             self._confirm(
                 plan(verb, able[0], self._feed.run) if len(runs) == 1 else plan_for_many(verb, runs, sizes={})
             )
+
+    def move(self, runs: Sequence[RunRecord], where: Where, *, then: Callable[[], object]) -> None:
+        """Move waiting runs within the line; ``then`` is called on the screen's thread."""
+        if not self._feed.store.read_only:
+            self._in_thread(self._move, [run.id for run in runs], where, then)
 
     def edit(self, runs: Sequence[RunRecord], *, focus: str = "tags") -> None:
         """Open the dialog for name, tags and notes."""
@@ -94,8 +100,13 @@ class Deeds:
         self._screen.run_worker(self._confirmed(planned))
 
     async def _confirmed(self, planned: Plan) -> None:
-        if await self._screen.app.push_screen_wait(ConfirmScreen(planned)):
+        if await self._screen.app.push_screen_wait(ConfirmScreen(planned, again=self._keys_of(planned.verb))):
             self._in_thread(self._carry_out, planned)
+
+    def _keys_of(self, verb: Name) -> list[str]:
+        """The keys that ask for a verb on this screen: the user may have chosen them."""
+        asking = {f"ask('{verb}')"} | ({"pause"} if verb in ("pause", "continue") else set())
+        return [key for key, active in self._screen.active_bindings.items() if active.binding.action in asking]
 
     async def _edit(self, runs: Sequence[RunRecord], focus: str) -> None:
         from mmfuse_tui.edit_dialog import EditScreen
@@ -123,6 +134,11 @@ class Deeds:
         back = [self._try(partial(self._control.restore, run_id), f"Put back {run_id}") for run_id in run_ids]
         if any(back):
             self._tell(f"{sum(back)} deleted run{'s' * (sum(back) != 1)} put back")
+        self._feed.refresh()
+
+    def _move(self, run_ids: Sequence[str], where: Where, then: Callable[[], object]) -> None:
+        if self._try(partial(self._control.move, run_ids, where), "Move"):
+            self._screen.app.call_from_thread(then)
         self._feed.refresh()
 
     def _write(self, edits: Mapping[str, Edit], told: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -12,12 +12,14 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
+from textual.widgets.button import ButtonVariant
 
+from mmfuse_tui.bindings import key_in_words
 from mmfuse_tui.verbs import Plan
 
 
 class ConfirmScreen(ModalScreen[bool]):
-    """Asks before an action; the answer is True or False. The key that opened it, pressed again, confirms."""
+    """Asks before an action; the answer is True or False. A key that opens it (``again``), pressed again, confirms."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,n,q", "answer(False)", "No", id="dialog.no"),
@@ -25,9 +27,10 @@ class ConfirmScreen(ModalScreen[bool]):
         Binding("left,right,h,l", "other_button", "Other button", show=False, id="dialog.other"),
     ]
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, again: Collection[str] = ()) -> None:
         super().__init__()
         self._plan = plan
+        self._again = frozenset(again)
 
     def compose(self) -> ComposeResult:
         """Title, effects, the command that does the same, two buttons."""
@@ -38,10 +41,10 @@ class ConfirmScreen(ModalScreen[bool]):
                 yield Static(Text(effect), classes="dialog-effect")
             yield Static(Text.assemble(("$ ", "dim"), plan.command), id="dialog-command")
             with Horizontal(id="dialog-buttons"):
-                yield Button(
-                    Text(f"{plan.verb.capitalize()}  y"), id="yes", variant="error" if plan.dangerous else "primary"
-                )
-                yield Button(Text("Leave it  esc"), id="no")
+                yes, no = (key_in_words(self.app, ConfirmScreen, name) for name in ("dialog.yes", "dialog.no"))
+                variant: ButtonVariant = "error" if plan.dangerous else "primary"
+                yield Button(Text(f"{plan.verb.capitalize()}  {yes}"), id="yes", variant=variant)
+                yield Button(Text(f"Leave it  {no}"), id="no")
 
     def on_mount(self) -> None:
         """A dangerous action is never one Enter away."""
@@ -49,7 +52,7 @@ class ConfirmScreen(ModalScreen[bool]):
 
     def on_key(self, event: events.Key) -> None:
         """The same key twice means it; it goes no further, or it would ask the screen below for the same again."""
-        if event.key == self._plan.key:
+        if event.key in self._again:
             event.stop()
             event.prevent_default()
             self.dismiss(True)

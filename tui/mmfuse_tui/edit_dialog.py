@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static, TextArea
 
+from mmfuse_tui.bindings import key_in_words
 from mmfuse_tui.clean import clean, neutralise, strip_ansi
 from mmfuse_tui.edits import Edit, retag
 
@@ -47,8 +48,9 @@ class EditScreen(ModalScreen[dict[str, Edit] | None]):
                 yield Static("Notes", classes="field-name")
                 yield TextArea(_readable(run.notes), id="field-notes", tab_behavior="focus")
             with Horizontal(id="dialog-buttons"):
-                yield Button(Text("Save  ctrl+s"), id="yes", variant="primary")
-                yield Button(Text("Leave it  esc"), id="no")
+                save, leave = (key_in_words(self.app, EditScreen, name) for name in ("edit.save", "edit.leave"))
+                yield Button(Text(f"Save  {save}"), id="yes", variant="primary")
+                yield Button(Text(f"Leave it  {leave}"), id="no")
 
     def on_mount(self) -> None:
         """Where the key that opened it points."""

@@ -16,6 +16,7 @@ from textual.binding import ActiveBinding
 from textual.screen import Screen
 from textual.strip import Strip
 
+from mmfuse_tui.bindings import in_order
 from mmfuse_tui.painted import Painted
 
 
@@ -71,7 +72,7 @@ class KeyBar(Painted):
 
     def _bindings_changed(self, screen: Screen[object]) -> None:
         shown: dict[str, ActiveBinding] = {}
-        for active in screen.active_bindings.values():
+        for active in in_order(screen.active_bindings.values()):
             if active.binding.show:
                 shown.setdefault(active.binding.action, active)  # the first key of an action stands for all of them
         entries = tuple(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on
@@ -15,15 +15,16 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from mmfuse.errors import MmfuseError
-from mmfuse_runs.specs import command_of
-from mmfuse_tui.bindings import Group, help_rows
+from mmfuse_tui.bindings import key_in_words
 from mmfuse_tui.clean import clean, neutralise
 from mmfuse_tui.columns import Column, Piece
 from mmfuse_tui.control import Control
 from mmfuse_tui.key_bar import KeyBar
-from mmfuse_tui.launch_form import Field, Form
 from mmfuse_tui.literal import titled
 from mmfuse_tui.table import Table
+
+if TYPE_CHECKING:  # option models load slowly, and whoever looks at the keys of this screen needs none
+    from mmfuse_tui.launch_form import Field, Form
 
 TYPED = frozenset({"device", "dataset"})
 """Lines with choices that take other words as well."""
@@ -55,11 +56,11 @@ class LaunchScreen(Screen[str | None]):
 
     def compose(self) -> ComposeResult:
         """Lines, the value that is typed, what the line means, whether all is right, the command."""
-        columns = (
-            Column[Field]("name", "Option", _name, 20, 0, wish=30, most=34),
-            Column[Field]("value", "Value", _value, 20, 1, most=60),
-            Column[Field]("takes", "Takes", lambda field, _: [(clean(field.takes), "cell--dim")], 12, 6, most=30),
-            Column[Field]("meaning", "Meaning", lambda field, _: [(clean(field.meaning), "cell--dim")], 20, 7, most=90),
+        columns: tuple[Column[Field], ...] = (
+            Column("name", "Option", _name, 20, 0, wish=30, most=34),
+            Column("value", "Value", _value, 20, 1, most=60),
+            Column("takes", "Takes", lambda field, _: [(clean(field.takes), "cell--dim")], 12, 6, most=30),
+            Column("meaning", "Meaning", lambda field, _: [(clean(field.meaning), "cell--dim")], 20, 7, most=90),
         )
         with Container(id="launch-frame", classes="panel") as frame:
             frame.border_title = titled(self._title)
@@ -134,13 +135,6 @@ class LaunchScreen(Screen[str | None]):
             self._say("starting …")
             self.run_worker(partial(self._start, self._form), thread=True, group="start")
 
-    def help_groups(self) -> list[Group]:
-        """The keys of this screen."""
-        return [
-            ("Starting a run", help_rows(self.app, self.BINDINGS)),
-            ("In the form", help_rows(self.app, Table.BINDINGS)),
-        ]
-
     @on(Input.Changed, "#launch-value")
     def _typed(self, event: Input.Changed) -> None:
         field = self._table.selected
@@ -187,6 +181,8 @@ class LaunchScreen(Screen[str | None]):
 
     def _check(self, form: Form) -> None:
         """Resolve the form as the command line would; runs in a thread."""
+        from mmfuse_runs.specs import command_of
+
         command, trouble = "", ""
         try:
             spec = self._control.resolve(form)
@@ -199,7 +195,8 @@ class LaunchScreen(Screen[str | None]):
         if form is not self._form or not self.is_attached:
             return
         self._is_right = not trouble
-        self._say(trouble or "✓ ready: ctrl+s starts it", bad=bool(trouble))
+        key = key_in_words(self.app, LaunchScreen, "launch.start")
+        self._say(trouble or f"✓ ready: {key} starts it", bad=bool(trouble))
         self.query_one("#launch-command", Static).update(Text(f"$ {command}" if command else ""))
 
     def _start(self, form: Form) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mmfuse_runs.machine import Gpu, GroupUse, Machine
 from mmfuse_runs.records import RunRecord
+from mmfuse_runs.reorder import places
 from mmfuse_tui import wording
 from mmfuse_tui.clean import clean
 from mmfuse_tui.columns import Column, Piece
@@ -31,6 +32,7 @@ def machine_rows(runs: Iterable[RunRecord], machine: Machine, workers: Mapping[s
     slots = {slot.run: slot.name for slot in machine.slots if slot.run in live and live[slot.run].state != "queued"}
     line = {waiting.run: waiting for waiting in machine.line if waiting.run in live}
     queued = [run_id for run_id in line if run_id not in slots]
+    standing = places(machine.line, queued)
     order = [
         *sorted(slots, key=slots.__getitem__),
         *queued,
@@ -38,7 +40,7 @@ def machine_rows(runs: Iterable[RunRecord], machine: Machine, workers: Mapping[s
     ]
     rows = []
     for run_id in order:
-        place = slots.get(run_id) or (f"in line {queued.index(run_id) + 1}" if run_id in queued else "")
+        place = slots.get(run_id) or (f"in line {standing[run_id]}" if run_id in queued else "")
         waits_for = " or ".join(line[run_id].wanted) if run_id in queued else ""
         use = (machine.groups or {}).get(run_id)
         rows.append(MachineRow(live[run_id], place, workers.get(run_id), use, live[run_id].waiting or waits_for))

@@ -16,7 +16,6 @@ from textual.screen import Screen
 from mmfuse.errors import MmfuseError
 from mmfuse_runs.folder import RunFolder
 from mmfuse_runs.machine import Machine, MachineProbe
-from mmfuse_tui.bindings import Group, help_rows
 from mmfuse_tui.board import Block, BoardView
 from mmfuse_tui.control import Control
 from mmfuse_tui.deeds import Deeds
@@ -30,6 +29,7 @@ from mmfuse_tui.table import Table
 from mmfuse_tui.verbs import Name, is_possible
 
 if TYPE_CHECKING:
+    from mmfuse_runs.line_order import Where
     from mmfuse_runs.records import RunRecord
 
 LOOK_SECONDS = 1.0
@@ -44,6 +44,10 @@ class MachineScreen(Screen[None]):
         Binding("s", "ask('stop')", "Stop", tooltip="Ask the run to stop at a safe point", id="machine.stop"),
         Binding("x", "ask('kill')", "Kill", tooltip="End the run's processes at once", id="machine.kill"),
         Binding("p", "pause", "Pause", tooltip="Pause the run, or let a paused one continue", id="machine.pause"),
+        Binding("u", "move('up')", "Up", tooltip="One place nearer to the head of the line", id="machine.up"),
+        Binding("d", "move('down')", "Down", tooltip="One place nearer to the end of the line", id="machine.down"),
+        Binding("f", "move('first')", "First", tooltip="To the head of the line", id="machine.first"),
+        Binding("l", "move('last')", "Last", tooltip="To the end of the line", id="machine.last"),
     ]
 
     def __init__(self, feed: Feed, control: Control, *, home: Path, probe: MachineProbe | None = None) -> None:
@@ -88,6 +92,8 @@ class MachineScreen(Screen[None]):
             return self._allows(str(parameters[0]))  # type: ignore[arg-type]
         if action == "pause":
             return self._allows("pause") or self._allows("continue")
+        if action == "move":
+            return True if self._waiting and not self._feed.store.read_only else None
         return True
 
     def action_ask(self, verb: Name) -> None:
@@ -99,18 +105,19 @@ class MachineScreen(Screen[None]):
         paused = self.targets and all(str(run.state) == "paused" for run in self.targets)
         self.action_ask("continue" if paused else "pause")
 
-    def help_groups(self) -> list[Group]:
-        """The keys of this screen."""
-        return [
-            ("Machine", help_rows(self.app, self.BINDINGS)),
-            ("Marking runs", help_rows(self.app, MarkTable.BINDINGS)),
-            ("In a table", help_rows(self.app, Table.BINDINGS)),
-        ]
+    def action_move(self, where: Where) -> None:
+        """Move those of the runs that wait within the line."""
+        if self._waiting:
+            self._deeds.move(self._waiting, where, then=self._look_soon)
 
     @on(Table.Moved)
     @on(MarkTable.Marked)
     def _target_changed(self) -> None:
         self.refresh_bindings()
+
+    @property
+    def _waiting(self) -> list[RunRecord]:
+        return [run for run in self.targets if run.state == "queued"]
 
     @property
     def _table(self) -> MarkTable[MachineRow]:

@@ -20,6 +20,8 @@ from textual.message import Message
 
 from mmfuse.errors import MmfuseError
 from mmfuse_runs.folder import RunFolder
+from mmfuse_runs.query import Query
+from mmfuse_tui.filter_reader import FilterReader, Found
 from mmfuse_tui.run_reader import RunReader, signature
 from mmfuse_tui.snapshot import ComparedRun, RunSnapshot, StoreSnapshot
 from mmfuse_tui.sparks import journal_of, spark
@@ -86,6 +88,14 @@ class SparksRead(_Latest):
         self.sparks = sparks
 
 
+class AnswersRead(Message):
+    """Something was found that the filter asks for; only what is new, so that none of these replaces another."""
+
+    def __init__(self, found: Found) -> None:
+        super().__init__()
+        self.found = found
+
+
 class ComparisonRead(_Latest):
     """Something of the runs that are compared changed; those that could be read so far, in the order asked for."""
 
@@ -141,6 +151,7 @@ class Reader:
         self._sparks: dict[str, tuple[float, ...]] = {}
         self._spark_signatures: dict[str, object] = {}
         self._outdated = False
+        self._filter = FilterReader(self)
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="store-reader", daemon=True)
@@ -173,7 +184,12 @@ class Reader:
     def compare(self, run_ids: Iterable[str]) -> None:
         """The runs that are looked at together from now on; none to end that."""
         wanted = tuple(run_ids)
-        self._comparison = Comparison(wanted, self._folder) if wanted else None
+        self._comparison = Comparison(wanted, self.folder) if wanted else None
+        self._wake.set()
+
+    def ask(self, query: Query | None) -> None:
+        """The filter that asks for what records do not hold; None to end that."""
+        self._filter.ask(query)
         self._wake.set()
 
     def refresh(self) -> None:
@@ -203,6 +219,7 @@ class Reader:
         if comparison is not None:
             comparison.look(self._snapshot, self._post)
         self._look_at_sparks()
+        self._look_for_filter()
 
     def _loop(self) -> None:
         while not self._stopped.is_set():
@@ -267,7 +284,7 @@ class Reader:
             return
         run = self._snapshot.by_id.get(self._watched)
         if self._run_reader is None or self._run_reader.folder.id != self._watched:
-            self._run_reader = RunReader(self._folder(self._watched))
+            self._run_reader = RunReader(self.folder(self._watched))
         elif run is not None and not run.live and run == self._seen_run and self._run_reader.complete:
             return
         self._seen_run = run
@@ -294,14 +311,21 @@ class Reader:
         run = self._snapshot.by_id.get(run_id)
         if run is None or run.damaged:
             return None
-        folder = self._folder(run_id)
+        folder = self.folder(run_id)
         found = signature(journal_of(folder, run))
         if found is None or found == self._spark_signatures.get(run_id):
             return None
         self._spark_signatures[run_id] = found
         return spark(folder, run)
 
-    def _folder(self, run_id: str) -> RunFolder:
+    def _look_for_filter(self) -> None:
+        found = self._filter.look(self._snapshot)
+        if found is not None:
+            self._post(AnswersRead(found))
+        if self._filter.unread:
+            self._wake.set()
+
+    def folder(self, run_id: str) -> RunFolder:
         """The folder of a run, there or not: one that vanished is shown as a problem, it raises nothing."""
         return RunFolder(self._store.home / "runs" / run_id)
 

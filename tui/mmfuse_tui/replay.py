@@ -25,7 +25,6 @@ from mmfuse_runs.replay.recording import Recording
 from mmfuse_runs.replay.stage import Stage, StageStore
 from mmfuse_tui import wording
 from mmfuse_tui.app import Dashboard, tune_interpreter
-from mmfuse_tui.bindings import Group, help_rows
 from mmfuse_tui.clean import clean, fit
 from mmfuse_tui.compare_screen import CompareScreen
 from mmfuse_tui.runs_screen import RunsScreen
@@ -107,10 +106,6 @@ class ReplayScreen(RunsScreen):
     def comparison_of(self, run_ids: Sequence[str]) -> CompareScreen:
         """The page that compares these runs."""
         return ReplayCompareScreen(self._player, self._feed, run_ids)
-
-    def help_groups(self) -> list[Group]:
-        """The keys of the replay first."""
-        return [("Replay", help_rows(self.app, ReplayDashboard.BINDINGS)), *super().help_groups()]
 
     def action_ask(self, verb: Name) -> None:
         """Refuse."""

@@ -18,6 +18,7 @@ from mmfuse_runs.query import Query, parse_query
 from mmfuse_runs.records import RunRecord
 from mmfuse_tui.clean import clean
 from mmfuse_tui.feed import Feed
+from mmfuse_tui.filter_reader import is_meant
 from mmfuse_tui.grouping import GROUPS, group_column, grouped, next_group
 from mmfuse_tui.mark_table import MarkTable
 from mmfuse_tui.run_columns import ORDERS, Order, chosen_columns, order_of, run_columns
@@ -25,6 +26,7 @@ from mmfuse_tui.table import Table
 from mmfuse_tui.view_memory import ViewMemory
 
 NO_RUNS = "no runs yet"
+EXAMPLES = "words  kind:search  tag:x  best(val/accuracy)>0.7  fit.epochs>5  age<2d"
 FRAME_LINES, LEAST_LINES = 4, 7
 """Lines of the table's frame beside its rows (border, headings, one blank), and the least it has."""
 
@@ -62,7 +64,7 @@ class RunsPane(Container):
         yield self.table
         with Horizontal(id="filter-line"):
             yield Static("/", id="filter-mark")
-            yield Input(placeholder="words  kind:search  state:running  tag:x  val/accuracy>0.7  age<2d", id="filter")
+            yield Input(placeholder=EXAMPLES, id="filter")
             yield Static(id="filter-says", markup=False)
 
     @property
@@ -109,7 +111,7 @@ class RunsPane(Container):
     def fill(self) -> None:
         """Filter, sort and group what the store holds now."""
         now, all_runs, listing = self._clock(), self._feed.store.runs, self._listing
-        shown = [run for run in all_runs if self._filter.matches(run, now=now)] if self._filter.text else all_runs
+        shown = [run for run in all_runs if self._is_meant(run, now)] if self._filter.text else all_runs
         ordered, heads = grouped(listing.order.apply(shown, reverse=listing.reversed), listing.group)
         self._heads.clear()
         self._heads.update(heads)
@@ -118,15 +120,23 @@ class RunsPane(Container):
         with self.app.batch_update():
             table.sorted_by = listing.order.column
             table.descending = listing.order.descending is not listing.reversed
-            table.set_rows(ordered, empty="no run fits the filter" if all_runs else NO_RUNS)
+            table.set_rows(ordered, empty=self._why_empty())
             table.set_marks(table.marks - gone)
             self.write_titles()
             self.styles.max_height = max(LEAST_LINES, len(all_runs) + FRAME_LINES)
 
-    def open_filter(self) -> None:
-        """Show the filter line; it has the focus on return, not a message later as with ``focus()``."""
+    def open_filter(self, text: str | None = None) -> None:
+        """Show the filter line; it has the focus on return, not a message later as with ``focus()``.
+
+        ``text`` is put into it for the user to go on with.
+        """
         self.query_one("#filter-line").add_class("-open")
-        self.screen.set_focus(self.query_one("#filter", Input))
+        line = self.query_one("#filter", Input)
+        line.select_on_focus = text is None
+        if text is not None:
+            line.value = text
+            line.cursor_position = len(text)
+        self.screen.set_focus(line)
 
     def leave_filter(self) -> None:
         """Back to the table, which has the focus on return; an empty line is closed."""
@@ -172,8 +182,10 @@ class RunsPane(Container):
         words += [f"by {listing.group}"] if listing.group else []
         words.append(listing.order.words + (", reversed" if listing.reversed else ""))
         self.border_subtitle = Content(clean(" · ".join(words)))
-        if self._filter.text:
-            self._say(f"{shown} of {total}")
+        if self._filter.text and self._feed.slip and self._filter.opens_folders:
+            self._say(self._feed.slip, bad=True)
+        elif self._filter.text:
+            self._say(f"{shown} of {total}" + (f", {self._unread} to read" if self._unread else ""))
 
     @on(Table.HeadPressed, "#runs")
     def _head_pressed(self, event: Table.HeadPressed) -> None:
@@ -206,16 +218,26 @@ class RunsPane(Container):
         except BadSpec as error:
             self._say(error.message, bad=True)
             return
-        setting = next((field.name for field in query.fields if field.setting), "")
-        if setting:
-            # Settings are in the folders of runs, and a screen that waits for thousands of files is none.
-            self._say(f"settings are not listed here: mmfuse runs ls '{setting}...'", bad=True)
-            return
         self._say("")
         if query.text != self._filter.text:
             self._filter = query
+            self._feed.ask(query if query.opens_folders else None)
             self.post_message(self.ViewChanged())
         self.fill()
+
+    def _is_meant(self, run: RunRecord, now: float) -> bool:
+        if self._filter.opens_folders:
+            return is_meant(self._filter, run, now=now, answers=self._feed.answers.get(run.id, {}))
+        return self._filter.matches(run, now=now)
+
+    @property
+    def _unread(self) -> int:
+        return self._feed.unread if self._filter.opens_folders else 0
+
+    def _why_empty(self) -> str:
+        if not self._feed.store.runs:
+            return NO_RUNS
+        return f"{self._unread} runs to read …" if self._unread else "no run fits the filter"
 
     def _say(self, words: str, *, bad: bool = False) -> None:
         says = self.query_one("#filter-says", Static)

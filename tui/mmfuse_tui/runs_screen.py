@@ -18,8 +18,6 @@ from textual.widgets import Input, Static
 
 from mmfuse.errors import MmfuseError
 from mmfuse_runs.records import RunRecord
-from mmfuse_tui.bindings import Group, help_rows
-from mmfuse_tui.board import BoardView
 from mmfuse_tui.chart_grid import ChartGrid
 from mmfuse_tui.clean import clean
 from mmfuse_tui.column_dialog import ColumnsScreen
@@ -75,7 +73,15 @@ class RunsScreen(Screen[None]):
         # First in line: what is typed right after the slash must reach the filter, never the verbs of the table; and
         # what is typed right after Enter must reach the table.
         Binding("slash", "filter", "Filter", priority=True, tooltip="Show only some runs", id="runs.filter"),
-        Binding("enter", "leave_filter", show=False, priority=True, id="runs.leave-filter"),
+        Binding(
+            "enter",
+            "leave_filter",
+            "To the table",
+            show=False,
+            priority=True,
+            tooltip="From the filter to the table",
+            id="runs.leave-filter",
+        ),
         Binding("o", "order", "Sort", show=False, tooltip="Next order of the table", id="runs.order"),
         Binding("O", "reverse", "Reverse", show=False, tooltip="Turn the order round", id="runs.reverse"),
         Binding("b", "group", "Group", show=False, tooltip="Group by dataset, search or tag", id="runs.group"),
@@ -147,6 +153,7 @@ class RunsScreen(Screen[None]):
         """Listen to the feed and begin with what it has already."""
         self._feed.store_changed.subscribe(self, self._show_store)
         self._feed.run_changed.subscribe(self, self._show_run)
+        self._feed.answers_changed.subscribe(self, lambda _: self._pane.fill())
         self._feed.sparks_changed.subscribe(self, lambda _: self._table.redraw_if_stale())
         self.set_interval(TICK_SECONDS, lambda: self._table.redraw_if_stale())
         self._table.focus()
@@ -175,6 +182,20 @@ class RunsScreen(Screen[None]):
     def memory(self) -> ViewMemory:
         """How this screen should look the next time."""
         return self._pane.to_remember(self._memory)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What the curves of the run that is shown measure."""
+        return self._curves.metrics
+
+    def show_metric(self, name: str) -> None:
+        """Go to the curves of a metric."""
+        self._deck.focus_panel("curves")
+        self._curves.show_metric(name)
+
+    def filter_by(self, name: str) -> None:
+        """Open the filter with a metric that waits for its limit."""
+        self._pane.open_filter(f"{name}>")
 
     def go_to(self, run_id: str) -> None:
         """Put the cursor on a run, lifting the filter if that hides it."""
@@ -354,27 +375,6 @@ class RunsScreen(Screen[None]):
             self._pane.close_filter()
         self._table.focus()
 
-    def help_groups(self) -> list[Group]:
-        """The keys of this screen and of everything on it."""
-        app = self.app
-        return [
-            ("Runs", help_rows(app, self.BINDINGS)),
-            ("Marking runs", help_rows(app, MarkTable.BINDINGS)),
-            ("In a table", help_rows(app, Table.BINDINGS)),
-            ("In the curves", help_rows(app, ChartGrid.BINDINGS)),
-            ("In the log", help_rows(app, LogView.BINDINGS)),
-            ("In search, surrogate and architecture", help_rows(app, BoardView.BINDINGS)),
-            (
-                "Filter",
-                [
-                    ("words", "anywhere in id, name, dataset, architecture, tags, notes"),
-                    ("kind: state: tag: dataset: model:", "a field; several values with commas"),
-                    ("val/accuracy>0.7  params<1e6  age<2d", "a number"),
-                    ("-tag:old", "not that"),
-                ],
-            ),
-        ]
-
     @on(Table.Moved, "#runs")
     def _cursor_moved(self, event: Table.Moved) -> None:
         self._feed.watch(event.key)
@@ -427,6 +427,10 @@ class RunsScreen(Screen[None]):
         if now != self._keys_for:
             self._keys_for = now
             self.refresh_bindings()
+
+    @property
+    def _curves(self) -> ChartGrid:
+        return self._deck.query_one(ChartGrid)
 
     @property
     def _on_table(self) -> bool:

@@ -42,6 +42,11 @@ class StoreSnapshot:
         """Runs by id."""
         return {run.id: run for run in self.runs}
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics that results of runs hold, by name; walks through all runs."""
+        return tuple(sorted({name for run in self.runs for name in run.metrics}))
+
     def learn_from(self, before: StoreSnapshot) -> None:
         """Take over what is derived from the runs of ``before``, corrected for the runs that are others now.
 

@@ -23,7 +23,7 @@ LISTED = 6
 class Plan:
     """What a dialog says before a verb is carried out.
 
-    ``key`` confirms; ``command`` does the same from a shell. ``run_ids`` are those for which it makes sense.
+    ``command`` does the same from a shell. ``run_ids`` are those for which it makes sense.
     """
 
     verb: Name
@@ -31,7 +31,6 @@ class Plan:
     title: str
     effects: tuple[str, ...]
     command: str
-    key: str
     dangerous: bool = False
 
 
@@ -39,7 +38,6 @@ class Plan:
 class _Verb:
     states: frozenset[str]
     title: str
-    key: str
     effects: Callable[[RunRecord, RunSnapshot | None], tuple[str, ...]]
     dangerous: bool = False
 
@@ -61,7 +59,6 @@ def plan(verb: Name, run: RunRecord, details: RunSnapshot | None) -> Plan:
         f"{known.title} {clean(run.label)}?",
         known.effects(run, of_run),
         _command(verb, (run.id,)),
-        known.key,
         known.dangerous,
     )
 
@@ -80,16 +77,14 @@ def plan_for_many(verb: Name, runs: Sequence[RunRecord], *, sizes: Mapping[str, 
     effects += known.effects(able[0], None)
     ids = tuple(run.id for run in able)
     title = f"{known.title} {len(able)} run{'s' * (len(able) != 1)}?"
-    return Plan(verb, ids, title, tuple(effects), _command(verb, ids), known.key, known.dangerous)
+    return Plan(verb, ids, title, tuple(effects), _command(verb, ids), known.dangerous)
 
 
 def plan_deletion(run: RunRecord, size: int) -> Plan:
     """The dialog of deleting one run whose folder has ``size`` bytes."""
     known = _VERBS["delete"]
     effects = (*_lost([run], {run.id: size}), *known.effects(run, None))
-    return Plan(
-        "delete", (run.id,), f"Delete {clean(run.label)}?", effects, _command("delete", (run.id,)), known.key, True
-    )
+    return Plan("delete", (run.id,), f"Delete {clean(run.label)}?", effects, _command("delete", (run.id,)), True)
 
 
 def why_not(verb: Name, run: RunRecord | None) -> str:
@@ -168,15 +163,14 @@ def _process(details: RunSnapshot | None, role: str) -> str:
 
 
 _VERBS: Mapping[Name, _Verb] = {
-    "stop": _Verb(frozenset({"queued", "starting", "running", "paused"}), "Stop", "s", _stop),
-    "kill": _Verb(frozenset({"starting", "running", "paused", "stopping"}), "Kill", "x", _kill, dangerous=True),
-    "pause": _Verb(frozenset({"running"}), "Pause", "p", _pause),
-    "continue": _Verb(frozenset({"paused"}), "Continue", "p", _continue),
-    "resume": _Verb(frozenset({"stopped", "killed", "crashed", "lost"}), "Resume", "r", _resume),
+    "stop": _Verb(frozenset({"queued", "starting", "running", "paused"}), "Stop", _stop),
+    "kill": _Verb(frozenset({"starting", "running", "paused", "stopping"}), "Kill", _kill, dangerous=True),
+    "pause": _Verb(frozenset({"running"}), "Pause", _pause),
+    "continue": _Verb(frozenset({"paused"}), "Continue", _continue),
+    "resume": _Verb(frozenset({"stopped", "killed", "crashed", "lost"}), "Resume", _resume),
     "delete": _Verb(
         frozenset({"finished", "stopped", "killed", "crashed", "lost", "cancelled"}),
         "Delete",
-        "D",
         _delete,
         dangerous=True,
     ),

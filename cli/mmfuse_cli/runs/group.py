@@ -18,6 +18,7 @@ class RunsGroup(LazyGroup):
         "kill": Entry("mmfuse_cli.runs.control:kill", "End runs at once; what they saved stays."),
         "pause": Entry("mmfuse_cli.runs.control:pause", "Hold runs where they are."),
         "continue": Entry("mmfuse_cli.runs.control:continue_", "Let paused runs go on."),
+        "move": Entry("mmfuse_cli.runs.move:move", "Move runs that wait for their slot within the line."),
         "resume": Entry("mmfuse_cli.runs.resume:resume", "Go on with a run that was stopped or has crashed."),
         "adopt": Entry("mmfuse_cli.runs.control:adopt", "Supervise runs again whose supervisor died."),
         "compare": Entry("mmfuse_cli.runs.compare:compare", "Put runs side by side, best first."),

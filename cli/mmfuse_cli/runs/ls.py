@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,6 +36,7 @@ COLUMNS = (
     Column("kind", "kind", leaves=5),
     Column("architecture", "architecture", leaves=6),
     Column("tags", "tags", leaves=7),
+    Column("waiting", "waits for", leaves=11),
     Column("subject", "what", leaves=8),
     Column("macs", "MACs", right=True, leaves=9),
     Column("device", "device", leaves=10),
@@ -77,7 +78,8 @@ def ls(
 ) -> None:
     """List runs, newest first.
 
-    Where the terminal is narrow, columns leave in this order: device, MACs, what, tags, architecture, kind, params,
+    A run that waits has its place in the line behind its state. Where the terminal is narrow, columns leave in this
+    order: what runs wait for, device, MACs, what, tags, architecture, kind, params,
     time, name, age.
     """
     store = open_store(home)  # not read-only: a listing lets the index know which runs have ended
@@ -86,8 +88,9 @@ def ls(
     columns = chosen_columns(asked, views) if asked else COLUMNS
     if keep is not None:
         _keep(store, keep, asked)
+    standing = places_of(store, [view.record for view in views])
     if json:
-        out_json({"runs": [_answer(view, asked) for view in views]})
+        out_json({"runs": [_answer(view, asked, standing) for view in views]})
         return
     if not views:
         say(
@@ -96,7 +99,9 @@ def ls(
             else f"no run meets {' '.join(conditions)}"
         )
         return
-    out_painted(draw(columns, [Row(view) for view in views], width=None if asked else width()))
+    out_painted(
+        draw(columns, [Row(view, standing.get(view.record.id)) for view in views], width=None if asked else width())
+    )
 
 
 def _keep(store: RunStore, name: str, columns: Sequence[str]) -> None:
@@ -159,13 +164,16 @@ def chosen_columns(names: Sequence[str], views: Sequence[RunView]) -> list[Colum
 class Row:
     """The cells of one run, each worked out when it is asked for: most columns of a narrow table never are."""
 
-    __slots__ = ("_view",)
+    __slots__ = ("_place", "_view")
 
-    def __init__(self, view: RunView) -> None:
+    def __init__(self, view: RunView, place: int | None) -> None:
         self._view = view
+        self._place = place
 
     def get(self, key: str, default: str = "") -> str:
         """The cell of a column."""
+        if key == "state" and self._place is not None:
+            return f"{state_of(self._view.record)} #{self._place}"
         if key in CELLS:
             return CELLS[key](self._view.record)
         value = field_named(key).read(self._view)
@@ -174,10 +182,20 @@ class Row:
         return number(value) if isinstance(value, float) else str(value)
 
 
-def _answer(view: RunView, asked: Sequence[str]) -> dict[str, Any]:
-    """A run for ``--json``; ``asked`` are columns, whose values stand below ``cols`` as they are."""
+def _answer(view: RunView, asked: Sequence[str], standing: Mapping[str, int]) -> dict[str, Any]:
+    """A run for ``--json`` with its ``place`` in line; ``asked`` are columns, whose values stand below ``cols``."""
     values = {name: field_named(name).read(view) for name in asked}
-    return view.record.to_json() | ({"cols": values} if asked else {})
+    return view.record.to_json() | {"place": standing.get(view.record.id)} | ({"cols": values} if asked else {})
+
+
+def places_of(store: RunStore, records: Sequence[RunRecord]) -> Mapping[str, int]:
+    """Where those of the ``records`` that wait stand in the line; the line is looked at only if there are any."""
+    if not any(record.state == "queued" for record in records):
+        return {}
+    from mmfuse_runs.reorder import live_line, places
+
+    line = live_line(store)
+    return places(line, {waiting.run for waiting in line})
 
 
 def state_of(record: RunRecord) -> str:
@@ -206,5 +224,6 @@ CELLS: dict[str, Callable[[RunRecord], str]] = {
     "subject": lambda record: record.subject,
     "macs": lambda record: count(record.macs) if record.macs else "",
     "device": lambda record: record.device,
+    "waiting": lambda record: record.waiting,
 }
 """How each column reads."""

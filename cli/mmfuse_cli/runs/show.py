@@ -17,6 +17,7 @@ from mmfuse_cli.outcome import RESULT_COLUMNS, result_rows
 from mmfuse_cli.parameters import Home, Json, Picture, Plots, Run
 from mmfuse_cli.plots import curves_of, show_plots
 from mmfuse_cli.render import STATE_COLOURS, out, out_json, out_painted, width
+from mmfuse_cli.runs.ls import places_of
 from mmfuse_cli.standings import show_standings, standings_of
 from mmfuse_cli.table import Column, draw
 from mmfuse_runs.records import architecture_label
@@ -68,13 +69,16 @@ def show(
     store = open_store(home, read_only=True)
     record = store.record(store.find(run))
     folder = store.folder(record.id)
+    place = places_of(store, [record]).get(record.id)
     if json:
-        out_json(_answer(record, folder) | ({"curves": curves_of(store, [record], plot)} if plot else {}))
+        out_json(
+            _answer(record, folder) | {"place": place} | ({"curves": curves_of(store, [record], plot)} if plot else {})
+        )
         return
     if plot or save:
         show_plots(store, [record], plot, save)
         return
-    out_painted(draw(FACT_COLUMNS, _fact_rows(record, folder), width=width()))
+    out_painted(draw(FACT_COLUMNS, _fact_rows(record, folder, place), width=width()))
     result = ((_tolerant(folder.exit)) or {}).get("result") or {}
     if result:
         out("")
@@ -112,7 +116,7 @@ def ranked_trials(trials: Sequence[TrialRecord], *, maximize: bool, limit: int |
 FACT_COLUMNS = (Column("what", "run"), Column("value", "", colours=STATE_COLOURS))
 
 
-def _fact_rows(record: RunRecord, folder: RunFolder) -> list[dict[str, str]]:
+def _fact_rows(record: RunRecord, folder: RunFolder, place: int | None) -> list[dict[str, str]]:
     attempts = (_tolerant(folder.launch) or {}).get("attempts") or [{}]
     git = attempts[-1].get("git")
     git = git if isinstance(git, dict) else {}
@@ -120,6 +124,7 @@ def _fact_rows(record: RunRecord, folder: RunFolder) -> list[dict[str, str]]:
         "id": record.id,
         "name": record.name,
         "state": " ".join(word for word in (record.state, f"({record.reason})" if record.reason else "") if word),
+        "in line": "" if place is None else f"place {place}",
         "waits for": record.waiting,
         "what": f"{record.kind} {record.subject}",
         "dataset": record.dataset_label or record.dataset,
