@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmfuse_tui.curves import thin
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -55,7 +53,8 @@ class Canvas:
 
     def text(self, row: int) -> str:
         """One row of cells as braille characters."""
-        return "".join(chr(0x2800 + int(bits)) for bits in self.bits[row])
+        codes: bytes = (self.bits[row].astype("<u4") + 0x2800).tobytes()
+        return codes.decode("utf-32-le")
 
 
 def draw(series: Sequence[tuple[Floats, Floats]], window: Window) -> Canvas:
@@ -76,10 +75,9 @@ def _dots(x: Floats, y: Floats, window: Window) -> Any:
     import numpy as np
 
     height, width = 4 * window.rows, 2 * window.columns
-    kept = thin(x, y, buckets=2 * width)
-    x, y = x[kept], y[kept]
-    piece = np.cumsum(~np.isfinite(y))
-    shown = np.isfinite(y) & (x >= window.x_low) & (x <= window.x_high)
+    finite = np.isfinite(y)
+    piece = np.cumsum(~finite)
+    shown = finite & (x >= window.x_low) & (x <= window.x_high)
     if not shown.any():
         return np.zeros((height, width), dtype=bool)
     column = np.rint(window.dot_columns(x[shown])).astype(np.int64).clip(0, width - 1)
