@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from manyruns import course, fill_home, start_live_run
+from manyruns import OVERLAID, course, fill_home, overlaid, overlay_curves, start_live_run
 from peers import Peer, installed_peers
 from sidebyside import Ratio
 from terminal import NeverSeen, Terminal
@@ -75,6 +75,7 @@ def measure(*, quick: bool = False) -> Iterator[Ratio]:
             many = folder / "many"
             yield from _first_paint(many, sizes.many_runs, 0.70, sizes, [])
         yield from _keys(many, folder, sizes, peers)
+        yield from _keys_above_overlaid_curves(many, sizes)
 
 
 def dashboard(home: Path) -> list[str]:
@@ -185,6 +186,21 @@ def _keys(home: Path, folder: Path, sizes: Sizes, peers: list[Peer]) -> Iterator
         yield Ratio(f"{name}, p95 / {peer.name}, {sizes.runs:,} runs", ours, theirs, goal=1)
 
 
+def _keys_above_overlaid_curves(home: Path, sizes: Sizes) -> Iterator[Ratio]:
+    """The same while twenty curves lie over each other in every run's chart, and grow in the live ones."""
+    run_id = max(path.name for path in (home / "runs").iterdir())
+    overlay_curves(home, run_id, steps=sizes.steps // 5)
+    with _live_runs(home, sizes, many_curves=True), Terminal() as terminal:
+        terminal.start(dashboard(home))
+        terminal.wait(lambda text: OVERLAID[-1] in text or (SHOWN.search(text) and f"{sizes.live} running" in text))
+        time.sleep(min(3.0, sizes.rest))
+        rounds = [_press_keys(terminal, sizes.keys, "▌") for _ in range(sizes.rounds)]
+    name = f"key to frame, {sizes.many_runs:,} runs, {sizes.live} live, {len(OVERLAID)} curves over each other"
+    wall, cpu = (min(p95([key[place] for key in keys]) for keys in rounds) for place in (0, 1))
+    yield Ratio(f"{name}, p95 / 30 ms", wall, 0.030, goal=1)
+    yield Ratio(f"{name}, CPU, p95 / 30 ms", cpu, 0.030, goal=1)
+
+
 def _press_keys(terminal: Terminal, keys: int, cursor: str) -> list[tuple[float, float]]:
     """For each key the seconds until the cursor was seen to have moved, and the CPU seconds used until then."""
     taken = []
@@ -273,9 +289,10 @@ def _start(command: list[str], fits: Callable[[str], object], *, timeout: float 
 class _Live:
     """Live runs of this process and the thread that reports for all but the newest."""
 
-    def __init__(self, reporters: list[RunReporter]) -> None:
+    def __init__(self, reporters: list[RunReporter], *, many_curves: bool) -> None:
         self.newest = reporters[-1]
         self._reporters = reporters
+        self._many_curves = many_curves
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._report)
         self._thread.start()
@@ -293,13 +310,20 @@ class _Live:
         while not self._ended.wait(0.1):
             step += 1
             for reporter in self._reporters[:-1]:
-                reporter.metrics({"train/loss": 1 / step, "val/accuracy": 0.5 + step % 100 / 300}, step=step)
+                reporter.metrics(self._numbers(step), step=step)
                 reporter.progress(step % 1000, 1000, what=f"epoch {step % 1000 // 100}/10")
+
+    def _numbers(self, step: int) -> dict[str, float]:
+        if self._many_curves:
+            return {name: 1 / step + place / 20 for place, name in enumerate(OVERLAID)}
+        return {"train/loss": 1 / step, "val/accuracy": 0.5 + step % 100 / 300}
 
 
 @contextmanager
-def _live_runs(home: Path, sizes: Sizes) -> Iterator[_Live]:
-    runs = _Live([start_live_run(home, number, steps=sizes.steps // 10) for number in range(sizes.live)])
+def _live_runs(home: Path, sizes: Sizes, *, many_curves: bool = False) -> Iterator[_Live]:
+    rows = overlaid if many_curves else course
+    reporters = [start_live_run(home, number, rows(sizes.steps // 10)) for number in range(sizes.live)]
+    runs = _Live(reporters, many_curves=many_curves)
     try:
         yield runs
     finally:

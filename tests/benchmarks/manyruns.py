@@ -17,6 +17,8 @@ from mmfuse_runs.store import RunStore
 
 METRICS = ("train/loss", "val/loss", "val/accuracy", "val/f1")
 """Four curves in three charts, or four for peers that draw one chart per metric."""
+OVERLAID = tuple(f"expert{number:02d}/loss" for number in range(20))
+"""Twenty curves in one chart."""
 
 
 def course(steps: int, *, seed: int = 0) -> Iterator[tuple[int, dict[str, float]]]:
@@ -28,11 +30,22 @@ def course(steps: int, *, seed: int = 0) -> Iterator[tuple[int, dict[str, float]
         yield step, dict(zip(METRICS, (loss, loss + 0.1, score, score - 0.05), strict=True))
 
 
+def overlaid(steps: int) -> Iterator[tuple[int, dict[str, float]]]:
+    """A loss by step for each of `OVERLAID`, one above the other."""
+    for step, values in course(steps):
+        yield step, {name: values["train/loss"] + number / 20 for number, name in enumerate(OVERLAID)}
+
+
+def overlay_curves(home: Path, run_id: str, *, steps: int) -> None:
+    """Write twenty curves into the journal that all runs of `fill_home` share."""
+    _write_journal(home / "runs" / run_id / "metrics.jsonl", overlaid(steps))
+
+
 def fill_home(home: Path, runs: int, *, steps: int) -> list[str]:
     """Write ``runs`` finished trainings that share one journal of ``steps`` rows; their ids, newest first."""
     journal = home / "journal.jsonl"
     home.mkdir(parents=True, exist_ok=True)
-    _write_journal(journal, steps)
+    _write_journal(journal, course(steps))
     ids = []
     for number in range(runs):
         created = time.time() - 60.0 * (runs - number) - 3600.0
@@ -48,8 +61,8 @@ def fill_home(home: Path, runs: int, *, steps: int) -> list[str]:
     return ids[::-1]
 
 
-def start_live_run(home: Path, number: int, *, steps: int = 0) -> RunReporter:
-    """A run of this very process, newer than all others, with ``steps`` rows already; its reporter goes on from there.
+def start_live_run(home: Path, number: int, rows: Iterable[tuple[int, Mapping[str, float]]] = ()) -> RunReporter:
+    """A run of this very process, newer than all others, with ``rows`` already; its reporter goes on from there.
 
     The caller closes it.
     """
@@ -58,7 +71,7 @@ def start_live_run(home: Path, number: int, *, steps: int = 0) -> RunReporter:
     folder = _make_run(home, run_id, created=now - 30 + number, seed=number, live=True)
     reporter = RunReporter(folder, run_id=run_id, attempt=1)
     reporter.note("dataset", metric="val/accuracy", maximize=True, label="avmnist", fingerprint="9f3a")
-    for step, values in course(steps):
+    for step, values in rows:
         reporter.metrics(values, step=step)
     reporter.progress(1, 10, what="epoch 1/10")
     return reporter
@@ -118,11 +131,11 @@ def _last_word(number: int) -> dict[str, Any]:
     return {"format": 1, "status": "finished", "exit_code": 0, "attempt": 1, "error": None, "result": result}
 
 
-def _write_journal(path: Path, steps: int) -> None:
+def _write_journal(path: Path, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
     now = time.time()
     with path.open("w") as file:
         print(json.dumps({"v": 1, "run": "shared", "attempt": 1, "t0": now, "resume_step": None}), file=file)
-        for step, values in course(steps):
+        for step, values in rows:
             print(json.dumps({"s": step, "e": None, "t": now + step, "n": None, "m": values}), file=file)
 
 

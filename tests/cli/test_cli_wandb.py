@@ -160,10 +160,10 @@ def test_a_folder_with_its_link_to_the_latest_run_holds_each_run_once(mmfuse, tm
     [
         (None, "no offline log with a number lies in", 2),
         (HEAD, "(1 without one)", 2),
-        (b"step,loss\n1,2\n", "is no log of Weights & Biases': it does not begin as one", 1),
-        (HEAD[:6] + b"\x01", "it is of version 1, and only version 0 can be read", 1),
-        (WHOLE.read_bytes()[:200] + b"?" + WHOLE.read_bytes()[201:], "it is damaged at byte", 1),
-        (HEAD + whole_record(b"\xff"), "is no log of Weights & Biases'", 1),
+        (b"step,loss\n1,2\n", "is no log of Weights & Biases': it does not begin as one", 2),
+        (HEAD[:6] + b"\x01", "it is of version 1, and only version 0 can be read", 2),
+        (WHOLE.read_bytes()[:200] + b"?" + WHOLE.read_bytes()[201:], "it is damaged at byte", 2),
+        (HEAD + whole_record(b"\xff"), "is no log of Weights & Biases'", 2),
     ],
 )
 def test_what_is_no_log_makes_no_run_and_says_why(mmfuse, tmp_path, store, content, told, code):

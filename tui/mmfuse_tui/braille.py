@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmfuse_tui.curves import between, thin
+from mmfuse_tui.curves import between
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +56,8 @@ class Canvas:
 
     def text(self, row: int) -> str:
         """One row of cells as braille characters."""
-        return "".join(chr(0x2800 + int(bits)) for bits in self.bits[row])
+        codes: bytes = (self.bits[row].astype("<u4") + 0x2800).tobytes()
+        return codes.decode("utf-32-le")
 
 
 def draw(series: Sequence[tuple[Floats, Floats]], window: Window) -> Canvas:
@@ -90,11 +91,9 @@ def _dots(x: Floats, y: Floats, window: Window) -> Any:
     import numpy as np
 
     height, width = 4 * window.rows, 2 * window.columns
-    x, y = between(x, y, window.x_low, window.x_high)  # before thinning: a closer look shows more of the samples
-    kept = thin(x, y, buckets=2 * width)
-    x, y = x[kept], y[kept]
-    piece = np.cumsum(~np.isfinite(y))
+    x, y = between(x, y, window.x_low, window.x_high)
     shown = np.isfinite(y)
+    piece = np.cumsum(~shown)
     if not shown.any():
         return np.zeros((height, width), dtype=bool)
     column = np.rint(window.dot_columns(x[shown])).astype(np.int64).clip(0, width - 1)

@@ -127,9 +127,11 @@ def thin(x: Floats, y: Floats, *, buckets: int) -> Any:
     starts = np.flatnonzero(np.diff(bucket, prepend=-1))
     ends = np.append(starts[1:], len(x)) - 1
     finite = np.isfinite(y)
-    lows = _positions(np.where(finite, y, np.inf), np.minimum, starts, ends)
-    highs = _positions(np.where(finite, y, -np.inf), np.maximum, starts, ends)
-    return np.unique(np.concatenate([starts, ends, lows, highs, np.flatnonzero(~finite)]))
+    matters = ~finite
+    matters[starts] = matters[ends] = True
+    matters[_positions(np.where(finite, y, np.inf), np.minimum, starts, ends)] = True
+    matters[_positions(np.where(finite, y, -np.inf), np.maximum, starts, ends)] = True
+    return np.flatnonzero(matters)
 
 
 def _positions(values: Floats, reduce: Any, starts: Any, ends: Any) -> Any:

@@ -94,9 +94,11 @@ class FilterReader:
     def look(self, store: StoreSnapshot) -> Found | None:
         """Read for a moment; what was found, when it is time to tell of it."""
         now = time.monotonic()
-        self._plan(store, now)
+        if self._asked is not self._query:
+            self._begin(self._asked)
         if self._query is None:
             return None
+        self._plan(store, now)
         while self._todo and time.monotonic() < now + LOOK_SECONDS:
             run_id = next(iter(self._todo))
             del self._todo[run_id]
@@ -104,29 +106,28 @@ class FilterReader:
                 self._read(store.by_id[run_id], self._query)
         return None if self._todo and now < self._tell_at else self._found(now)
 
+    def _begin(self, query: Query | None) -> None:
+        """Another filter: every run is asked again, and told of at once."""
+        self._query, self._last = query, None
+        self._todo.clear()
+        self._curves.clear()
+        self._tell_at = self._again_at = 0.0
+        self._fields |= {field.name for field in query.fields if field.in_folder} if query else set()
+        if len(self._fields) > MOST_FIELDS:
+            self._answers.clear()
+            self._fields.clear()
+
     def _plan(self, store: StoreSnapshot, now: float) -> None:
-        """Decide which runs to read: all for another filter, else those that changed."""
-        if self._asked is not self._query or now >= self._again_at:
-            is_new = self._asked is not self._query
-            self._query = self._asked
+        """Decide which runs to read: all of them now and then, else those that changed."""
+        if now >= self._again_at:
             self._again_at = now + AGAIN_SECONDS
-            if is_new:
-                self._tell_at, self._last = 0.0, None
-            self._forget_if_many()
-            self._todo = dict.fromkeys(run.id for run in store.runs) if self._query else {}
+            self._todo = dict.fromkeys(run.id for run in store.runs)
         elif store is not self._store:
             self._todo.update(dict.fromkeys(run.id for run in store.runs if self._seen.get(run.id) is not run))
         self._store = store
         if now >= self._live_at:
             self._live_at = now + LIVE_SECONDS
             self._follow()
-
-    def _forget_if_many(self) -> None:
-        if self._query is not None:
-            self._fields |= {field.name for field in self._query.fields if field.in_folder}
-        if len(self._fields) > MOST_FIELDS:
-            self._answers.clear()
-            self._fields.clear()
 
     def _follow(self) -> None:
         """Runs that go on and have new numbers are asked again; the curves of those that ended are let go."""

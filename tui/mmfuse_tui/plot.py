@@ -210,9 +210,14 @@ def _mark_best(cells: list[list[Run]], curve: Curve, window: Window, maximize: b
         return
     worst = -np.inf if maximize else np.inf
     values = np.where(usable, curve.values, worst)
-    best = int(values.argmax() if maximize else values.argmin())
-    column = round(float(window.dot_columns(curve.steps[best]))) // 2
-    cells[round(float(window.dot_rows(curve.values[best]))) // 4][column] = (_BEST, "plot--value")
+    row, column = _cell_of(curve, window, int(values.argmax() if maximize else values.argmin()))
+    cells[row][column] = (_BEST, "plot--value")
+
+
+def _cell_of(curve: Curve, window: Window, place: int) -> tuple[int, int]:
+    """Row and column of the cell that shows one sample."""
+    column = round(float(window.dot_columns(curve.steps[place]))) // 2
+    return round(float(window.dot_rows(curve.values[place]))) // 4, column
 
 
 def _draw_cursor(cells: list[list[Run]], window: Window, at: float) -> None:
@@ -224,9 +229,11 @@ def _draw_cursor(cells: list[list[Run]], window: Window, at: float) -> None:
 
 
 def _mark_last(cells: list[list[Run]], curve: Curve, window: Window, index: int) -> None:
-    places = _places(curve, window)
-    if len(places):
-        row, column = places[-1]
+    import numpy as np
+
+    usable = np.flatnonzero(np.isfinite(curve.values) & _within(curve, window))
+    if len(usable):
+        row, column = _cell_of(curve, window, int(usable[-1]))
         cells[row][column] = (mark_of(index), style_of(index))
 
 
