@@ -74,8 +74,12 @@ def start(
                     "host": host_name(),
                     "python": sys.version.split()[0],
                     "mmfuse": mmfuse.__version__,
-                    "git": git_state(run / "artefacts" / f"git.{state['attempt']}.diff"),
-                    **_code(store.home, code or before.get("code") or CURRENT),
+                    **_code(
+                        store.home,
+                        code or before.get("code") or CURRENT,
+                        before=before,
+                        patch=run / "artefacts" / f"git.{state['attempt']}.diff",
+                    ),
                     "device": device or before.get("device", "auto"),
                     "data_root": str(resolve_data_root(store.home, data_root or before.get("data_root"))),
                     "threads": threads or before.get("threads") or _share_of_the_cores(),
@@ -150,21 +154,25 @@ def _share_of_the_cores() -> int:
         raise BadSpec(str(error)) from error
 
 
-def _code(home: Path, wanted: str) -> dict[str, str | None]:
-    """The snapshot that the worker imports, or none, and what may surprise about that."""
+def _code(home: Path, wanted: str, *, before: Mapping[str, Any], patch: Path) -> dict[str, Any]:
+    """The snapshot that the worker imports, or none; what may surprise about that; and the commit it stands on.
+
+    That is the checkout's commit only where its code is what is on disk now.
+    """
     if wanted != CURRENT and sourcecode.is_whole(home, wanted):
-        return {"code": wanted, "code_remark": _remark(sourcecode.changed_since(home, wanted))}
+        if changed := sourcecode.changed_since(home, wanted):
+            return {"code": wanted, "code_remark": _remark(changed), "git": before.get("git")}
+        return {"code": wanted, "code_remark": None, "git": git_state(patch)}
+    git = git_state(patch)
     try:
         kept = sourcecode.keep(home)
     except sourcecode.NotKept as error:
-        return {"code": None, "code_remark": str(error)}
+        return {"code": None, "code_remark": str(error), "git": git}
     gone = f"the code it began with ({wanted}) is not in {home / 'code'}; it goes on with what is there now"
-    return {"code": kept, "code_remark": None if wanted == CURRENT else gone}
+    return {"code": kept, "code_remark": None if wanted in (CURRENT, kept) else gone, "git": git}
 
 
-def _remark(changed: Sequence[str]) -> str | None:
-    if not changed:
-        return None
+def _remark(changed: Sequence[str]) -> str:
     files = ", ".join(changed[:_NAMED]) + (f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else "")
     return (
         f"it works with the code it was asked for with; since then {files} changed (--code current takes that of now)"

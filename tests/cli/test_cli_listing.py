@@ -443,6 +443,17 @@ def test_diff_all_shows_nested_options_with_dots(mmfuse, make_run):
     assert rows["seed"] == [0, 0]
 
 
+def test_diff_titles_its_columns_with_names_or_with_the_ends_of_ids(mmfuse, make_run):
+    first, second = make_run("finished", name="first"), make_run("finished", name="second", seed=1)
+    unnamed = make_run("finished", seed=2)
+
+    named = mmfuse("runs", "diff", first, second).stdout.splitlines()[0]
+    by_id = mmfuse("runs", "diff", first, unnamed).stdout.splitlines()[0]
+
+    assert named.split() == ["settings", "first", "second"]
+    assert by_id.split() == ["settings", first[-4:], unnamed[-4:]]
+
+
 def test_diff_needs_two_runs(mmfuse, make_run):
     assert mmfuse("runs", "diff", make_run("finished")).exit_code == 2
 

@@ -102,6 +102,7 @@ def test_resume_and_rerun_keep_the_code_until_told_otherwise(
     assert (score(typed, "first"), score(typed, "second")) == (2.0, 2.0)
     attempts = json.loads(typed("runs", "show", "first", "--json").stdout)["launch"]["attempts"]
     assert attempts[0]["code"] == attempts[1]["code"] != attempts[2]["code"]
+    assert attempts[1]["code_remark"] in typed("runs", "logs", "first", "--attempt", "2").stdout
 
 
 def test_a_run_whose_code_is_gone_goes_on_with_what_is_there_and_says_so(

@@ -22,6 +22,7 @@ from mmfuse_tui.wording import number
 
 if TYPE_CHECKING:
     from mmfuse_runs.folder import RunFolder
+    from mmfuse_runs.records import RunRecord
 
 
 @examples(
@@ -62,9 +63,10 @@ def diff(
         told = [each.to_json(whole=code) for each in codes]
         out_json({"runs": ids, "differences": flat, "code": told, "packages": packages})
         return
-    parts = [_table(title, ids, rows) for title, rows in differences.items() if rows]
+    titles = _titles([view.record for view in views])
+    parts = [_table(name, titles, rows) for name, rows in differences.items() if rows]
     parts += [draw_code(each, whole=code) for each in codes]
-    parts += [_table("packages", ids, packages)] if packages else []
+    parts += [_table("packages", titles, packages)] if packages else []
     if not parts:
         say("no difference")
         return
@@ -74,11 +76,16 @@ def diff(
 _STARTED = ("mmfuse", "python", "host", "device", "git")
 
 
-def _table(title: str, ids: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> list[str]:
-    columns = [Column("key", title), *(Column(run_id, run_id) for run_id in ids)]
+def _titles(records: Sequence[RunRecord]) -> list[str]:
+    """Names, where all runs have their own; else the ends of the ids, which stay readable in narrow columns."""
+    names = [record.name for record in records]
+    return names if all(names) and len(set(names)) == len(names) else [each.id.rpartition("-")[2] for each in records]
+
+
+def _table(name: str, titles: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> list[str]:
+    columns = [Column("key", name), *(Column(str(place), title) for place, title in enumerate(titles))]
     cells = [
-        {"key": key} | {run: _shown(value) for run, value in zip(ids, values, strict=True)}
-        for key, values in rows.items()
+        {"key": key} | {str(place): _shown(value) for place, value in enumerate(values)} for key, values in rows.items()
     ]
     return draw(columns, cells, width=width())
 
