@@ -125,6 +125,11 @@ def _last_word(folder: RunFolder) -> dict[str, Any] | None:
         return None
 
 
+def _journals(folder: RunFolder, fields: Fields) -> Fields:
+    folder.check_journals()
+    return {}
+
+
 def _told(folder: RunFolder, fields: Fields) -> Fields:
     """What the worker told so far, where there is no result that says it all: data, architecture found, best trial."""
     if (folder.exit() or {}).get("result"):
@@ -174,6 +179,7 @@ _PARTS: tuple[Callable[[RunFolder, Fields], Fields], ...] = (
     _meta,
     _launch,
     _life,
+    _journals,
     _told,
     _outcome,
     _progress,

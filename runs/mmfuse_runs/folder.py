@@ -10,7 +10,7 @@ from typing import Any
 
 from mmfuse.errors import MmfuseError, StoreError
 from mmfuse.report import TrialRecord
-from mmfuse_runs.journal import JournalReader
+from mmfuse_runs.journal import JournalReader, decode_row
 from mmfuse_runs.nonfinite import unspell
 from mmfuse_runs.result import KINDS, NUMBER
 from mmfuse_runs.tail import MetricsTable
@@ -81,6 +81,22 @@ class RunFolder:
         if trouble:
             raise StoreError(f"exit.json of run {self.id} is damaged: {trouble}", "mmfuse doctor")
         return record or None
+
+    def check_journals(self) -> None:
+        """See that the journals, as far as there are any, begin in a format that is known here.
+
+        Raises:
+            StoreError: a newer mmfuse wrote them.
+        """
+        for name in ("metrics.jsonl", "events.jsonl"):
+            try:
+                with open(self.path / name, "rb") as file:
+                    first = decode_row(file.readline())
+            except OSError:
+                continue
+            written = (first or {}).get("v", FORMAT)
+            if isinstance(written, int) and written > FORMAT:
+                raise self._newer(name, written)
 
     def events(self) -> list[dict[str, Any]]:
         """The rows of ``events.jsonl``, oldest first; lines that do not parse are skipped."""
@@ -157,11 +173,14 @@ class RunFolder:
             raise StoreError(f"{name} of run {self.id} is damaged: it holds no JSON object", "mmfuse doctor")
         written = record.get("format", FORMAT)
         if not isinstance(written, int) or written > FORMAT:
-            raise StoreError(
-                f"{name} of run {self.id} was written by a newer mmfuse (format {written}, this one reads {FORMAT})",
-                "upgrade mmfuse",
-            )
+            raise self._newer(name, written)
         return record
+
+    def _newer(self, name: str, written: object) -> StoreError:
+        return StoreError(
+            f"{name} of run {self.id} was written by a newer mmfuse (format {written}, this one reads {FORMAT})",
+            "upgrade mmfuse",
+        )
 
 
 def _trouble_in(record: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]]) -> str:

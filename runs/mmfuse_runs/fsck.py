@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmfuse.errors import MmfuseError
+from mmfuse.errors import MmfuseError, StoreError
 from mmfuse_runs import sourcecode
 from mmfuse_runs.atomic import write_json
 from mmfuse_runs.fold import fold
@@ -95,6 +95,10 @@ def _examine_run(store: RunStore, folder: RunFolder) -> Iterator[Trouble]:
             hint=f"look at it, then: rm -r {folder.path}",
         )
         return
+    newer = _newer_files(folder)
+    if newer:  # what is sound to that mmfuse may look damaged to this one
+        yield Trouble(folder.id, f"{', '.join(newer)} of a newer mmfuse", hint="upgrade mmfuse")
+        return
     yield from _examine_config(folder)
     state = _examine_state(store, folder)
     live = state is None and _goes_on(folder)
@@ -115,6 +119,21 @@ def _examine_run(store: RunStore, folder: RunFolder) -> Iterator[Trouble]:
         yield Trouble(folder.id, f"{path.name} is left over", partial(_drop, path.unlink))
 
 
+def _newer_files(folder: RunFolder) -> list[str]:
+    """Files whose format number this mmfuse does not know; those it cannot read say nothing here."""
+    newer = []
+    for name in ("state.json", "config.json", *_SET_ASIDE):
+        with suppress(OSError, ValueError):
+            written = read_record(folder.path, name).get("format")
+            if isinstance(written, int) and written > FORMAT:
+                newer.append(name)
+    try:
+        folder.check_journals()
+    except StoreError:
+        newer.append("journals")
+    return newer
+
+
 def _examine_config(folder: RunFolder) -> Iterator[Trouble]:
     path = folder.path / "config.json"
     problem = _unreadable(path) if path.exists() else "it is missing"
@@ -128,12 +147,7 @@ def _examine_state(store: RunStore, folder: RunFolder) -> Trouble | None:
     """What is wrong with where the run says that it stands."""
     path = folder.path / "state.json"
     try:
-        read = read_record(folder.path)
-        if isinstance(read.get("format"), int) and read["format"] > FORMAT:
-            return Trouble(
-                folder.id, f"state.json is of format {read['format']}, a newer mmfuse's", hint="upgrade mmfuse"
-            )
-        record = whole_record(read)
+        record = whole_record(read_record(folder.path))
     except FileNotFoundError:
         return _lost_state(store, folder, "state.json is missing")
     except OSError as error:

@@ -260,7 +260,7 @@ class Index:
         temporary = self.snapshot.with_name(f"{SNAPSHOT}.{os.getpid()}.tmp")
         try:
             if self._damaged:
-                os.link(self.snapshot, self.snapshot.with_name(f"{SNAPSHOT}.{int(time.time())}.bad"))
+                os.link(self.snapshot, self.snapshot.with_name(f"{SNAPSHOT}.{time.time_ns()}.bad"))
             _write_durably(wal_path(self.snapshot, generation), b"")
             _write_durably(temporary, self._encode(generation))
             temporary.replace(self.snapshot)

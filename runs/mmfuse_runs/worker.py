@@ -70,6 +70,7 @@ def main(arguments: list[str]) -> int:
 
 def _work(folder: RunFolder, attempt: dict[str, Any], should_stop: StopRequest) -> dict[str, Any]:
     spec = spec_from_json(folder.spec())
+    folder.check_journals()
     history, fingerprint = _earlier(folder)
     reporter = RunReporter(folder.path, run_id=folder.id, attempt=attempt["attempt"])
     try:

@@ -166,7 +166,9 @@ def test_a_live_run_is_left_to_its_supervisor(mmfuse, make_run, store):
     ("name", "text", "told"),
     [
         ("config.json", "{", "config.json is damaged"),
-        ("state.json", '{"format": 99, "state": "dreaming"}', "a newer mmfuse's"),
+        ("state.json", '{"format": 99, "state": "dreaming"}', "state.json of a newer mmfuse"),
+        ("exit.json", '{"format": 99, "result": "other"}', "exit.json of a newer mmfuse"),
+        ("metrics.jsonl", '{"v": 99, "numbers": []}\n', "journals of a newer mmfuse"),
     ],
 )
 def test_what_only_others_can_mend_stays_wrong_and_untouched(mmfuse, measured, name, text, told):

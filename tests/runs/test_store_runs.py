@@ -465,6 +465,24 @@ def test_a_folder_without_files_is_listed_as_damaged(store: RunStore) -> None:
     assert store.folder(record.id).is_damaged
 
 
+@pytest.mark.parametrize("name", ["metrics.jsonl", "events.jsonl"])
+def test_a_journal_of_a_newer_format_is_told_in_a_sentence(store: RunStore, name: str) -> None:
+    folder = create(store)
+    work(folder)
+    advance(folder, "killed")
+    with JournalWriter(folder.path / name) as journal:
+        journal.append({"v": 1, "attempt": 1})
+    known = (folder.path / name).read_text()
+
+    folder.check_journals()
+    assert "damaged" not in fold(folder)
+
+    (folder.path / name).write_text(known.replace('"v":1', '"v":2'))
+    with pytest.raises(StoreError, match=rf"{name} .* newer mmfuse \(format 2, this one reads 1\)"):
+        folder.check_journals()
+    assert "newer mmfuse" in fold(folder)["reason"]
+
+
 def test_a_file_of_a_newer_format_is_refused_in_a_sentence(store: RunStore) -> None:
     folder = create(store)
     (folder.path / "meta.json").write_text('{"format": 2, "name": "new"}')
