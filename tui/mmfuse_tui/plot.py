@@ -252,7 +252,11 @@ def _body_row(label: str, cells: list[Run]) -> tuple[Run, ...]:
 def _y_labels(window: Window, *, log: bool) -> list[str]:
     """One label per row, empty where no tick falls."""
     labels = [""] * window.rows
-    marks = ticks(window.y_low, window.y_high, at_most=max(1, window.rows // 3))
+    tries = (
+        ticks(window.y_low, window.y_high, at_most=most) for most in range(max(1, window.rows // 3), 2 * window.rows)
+    )
+    marks = next((marks for marks in tries if len(marks) > 1), ())  # one label alone is no scale
+    marks = marks or ticks(window.y_low, window.y_high, at_most=1)
     names = power_labels(marks) if log else tick_labels(marks, width=LABEL_WIDTH)
     for mark, label in zip(marks, names, strict=True):
         labels[round(float(window.dot_rows(mark))) // 4] = fit(label, LABEL_WIDTH).strip()
