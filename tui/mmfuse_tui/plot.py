@@ -133,7 +133,7 @@ def _cells(chart: ChartData, canvas: Canvas, window: Window) -> list[list[Run]]:
         if curve.band is not None and len(curve.steps):
             _shade(cells, shade(curve.steps, *curve.band, window), style_of(place))
     for place, curve in zip(places, chart.curves, strict=True):
-        if curve.scattered:
+        if curve.scattered and not curve.signed:
             _scatter(cells, curve, window, place)
     has_shadows = any(curve.shadow for curve in chart.curves)
     for place, curve in zip(places, chart.curves, strict=True):
@@ -141,6 +141,9 @@ def _cells(chart: ChartData, canvas: Canvas, window: Window) -> list[list[Run]]:
             _mark_best(cells, curve, window, chart.maximize)  # the best is one that was measured, not a smoothed one
         if not curve.shadow and not curve.scattered:
             _mark_last(cells, curve, window, place)
+    for place, curve in zip(places, chart.curves, strict=True):
+        if curve.signed:  # over everything else: these signs are all that is seen of what they stand for
+            _scatter(cells, curve, window, place)
     for curve in chart.curves:
         _mark_alarms(cells, curve, window)
     return cells
