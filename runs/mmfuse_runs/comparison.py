@@ -83,13 +83,18 @@ def differing(facts: Sequence[Mapping[str, Any]], *, everything: bool = False) -
 
 
 def seed_groups(runs: Iterable[tuple[RunRecord, Mapping[str, Any]]]) -> list[SeedGroup]:
-    """Runs with their specs, as experiments, in the order of their first run.
+    """Finished runs with their specs, as experiments, in the order of their first run.
+
+    A run that was stopped, was killed, crashed or goes on has not measured its experiment: its score so far would pull
+    the mean towards where it happened to end.
 
     Two runs repeat one experiment when their specs agree in all but the seed, and data and metric are the same. Where
     a found architecture is trained again (``source``), the architecture counts and not the run it came from.
     """
     groups: dict[str, list[RunRecord]] = {}
     for record, spec in runs:
+        if str(record.state) != "finished":
+            continue
         groups.setdefault(_experiment(record, spec), []).append(record)
     return [SeedGroup(tuple(members), spread_of([run.score for run in members])) for members in groups.values()]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,10 @@ NUMBERS = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True, wi
 def run(
     name: str, score: float | None, *, seed: int = 0, data: str = "9f3a", metric: str = "val/accuracy"
 ) -> RunRecord:
-    return RunRecord(name, score=score, seed=seed, fingerprint=data, metric=metric, dataset_label=f"set {data}")
+    label = f"set {data}"
+    return RunRecord(
+        name, state="finished", score=score, seed=seed, fingerprint=data, metric=metric, dataset_label=label
+    )
 
 
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), max_size=12), st.booleans())
@@ -78,6 +82,15 @@ def test_runs_that_differ_only_in_seed_and_source_are_one_experiment():
 
     assert [[member.id for member in group.runs] for group in groups] == [["a", "b"], ["c"], ["d"]]
     assert groups[0].seeds == (0, 1) and groups[0].spread.mean == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("state", ["killed", "stopped", "crashed", "running", "lost"])
+def test_a_run_that_did_not_finish_is_no_measurement_of_its_experiment(state):
+    cut_off = replace(run("c", 0.1, seed=2), state=state)
+
+    [group] = seed_groups((member, {}) for member in (run("a", 0.5), run("b", 0.7, seed=1), cut_off))
+
+    assert group.seeds == (0, 1) and group.spread.mean == pytest.approx(0.6)
 
 
 def test_scores_of_other_data_or_metrics_are_not_ranked_and_the_sentence_says_which():

@@ -126,6 +126,14 @@ def test_the_front_names_its_runs_and_their_cost():
     assert [line.split()[-1] for line in below] == ["small", "big"]
 
 
+def test_every_run_of_the_cost_chart_keeps_its_sign_also_where_the_front_ends():
+    runs = (compared("big", 0.9, 2_000_000), compared("small", 0.8, 1000), compared("waste", 0.7, 1_000_000))
+
+    drawn = plain(pareto_lines(Comparison(runs), "parameters", 70)).split("\n")[1:13]
+
+    assert all(sign in "".join(drawn) for sign in "●◆▲")
+
+
 def test_latency_is_read_from_the_result_where_it_was_measured():
     assert cost_of(compared("a", 0.1, result={"latency_ms": 2.5}), "latency_ms") == 2.5
     assert cost_of(compared("a", 0.1), "latency_ms") is None

@@ -145,6 +145,14 @@ def test_very_large_and_very_small_numbers_are_numbers(value, log):
     assert all(len(row.split("┤")[0]) == LABEL_WIDTH for row in shown.split("\n") if "┤" in row)
 
 
+@settings(max_examples=50)
+@given(st.floats(-1e6, 1e6), st.floats(1e-4, 1e6), st.integers(7, 30))
+def test_every_chart_has_two_labels_to_read_its_scale_from(low, length, height):
+    plot = make_plot(ChartData("loss", (make_curve("val/loss", [0, 1], [low, low + length]),)), 60, height)
+
+    assert sum("┤" in piece for row in plot.rows for piece, _ in row) > 1
+
+
 def test_a_legend_says_how_many_curves_it_has_no_room_for():
     curves = tuple(make_curve(f"seed {nth}", [0, 1], [nth, nth]) for nth in range(10))
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmfuse_tui.launch_screen import LaunchScreen
+from mmfuse_tui.log_excerpt import Hidden, first_excerpt
 from mmfuse_tui.log_view import LogView
 
 
@@ -82,3 +85,37 @@ async def test_the_rest_of_a_long_line_can_be_read(dashboard, settle, screen_tex
         for _ in range(8):
             await pilot.press("h")
         await settle(pilot, lambda: "the end" not in screen_text(pilot.app))
+
+
+async def test_errors_and_words_far_above_in_a_large_log_are_found_in_their_order(home, dashboard, settle, screen_text):
+    run = home.add("crashed", score=0.5)
+    filler = "".join(f"step {number} with some words to fill the line\n" for number in range(30_000))
+    home.log(run, f"ValueError: first\n{filler}KeyError: second needle\nKeyError: third\n{filler}OSError: last\n")
+
+    async with dashboard().run_test(size=(100, 30)) as pilot:
+        view = pilot.app.screen.query_one(LogView)
+        await settle(pilot, lambda: view.lines and "last" in view.lines[-1])
+        await pilot.press("3")
+        for error in ("ValueError: first", "KeyError: second needle", "KeyError: third", "OSError: last"):
+            await pilot.press("e")
+            await settle(pilot, lambda error=error: view.here is not None and view.lines[view.here] == error)
+            await settle(pilot, lambda error=error: error in screen_text(pilot.app))
+        await pilot.press("slash", *"needle", "enter")
+        await settle(pilot, lambda: view.here is not None and view.lines[view.here] == "KeyError: second needle")
+        await pilot.press("f")
+        await settle(pilot, lambda: view.follow and "OSError: last" in screen_text(pilot.app))
+
+
+@given(st.integers(0, 40), st.integers(1, 200), st.sampled_from(["\n", "\r\n"]))
+def test_an_excerpt_shows_the_line_that_was_found(tmp_path_factory, place, width, end):
+    path = tmp_path_factory.mktemp("log") / "log.1.txt"
+    lines = [f"line {number} " + "x" * width for number in range(41)]
+    lines[place] += " Error"
+    data = "".join(line + end for line in lines).encode()
+    path.write_bytes(data)
+
+    found = first_excerpt(Hidden(path, len(data)), ["error"], lambda line: "Error" in line)
+
+    assert found is not None and found.lines[found.here] == lines[place]
+    assert first_excerpt(Hidden(path, len(data)), ["absent"], lambda line: True) is None
+    assert first_excerpt(Hidden(path, len(data)), ["error"], lambda line: True, start=found.next) is None

@@ -12,8 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+from textual import constants
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.timer import Timer
@@ -30,6 +32,7 @@ from mmfuse_tui.palette import MetricsProvider, RunsProvider, actions_of
 from mmfuse_tui.reader import AnswersRead, ComparisonRead, RunRead, SparksRead, Store, StoreRead
 from mmfuse_tui.runs_screen import RunsScreen
 from mmfuse_tui.saving import as_csv, save
+from mmfuse_tui.seven_bit import ascii_driver, asks_for_ascii
 from mmfuse_tui.snapshot import notices
 from mmfuse_tui.themes import DARK, FALLBACKS, THEMES
 from mmfuse_tui.view_memory import ViewMemory, load_view, save_view
@@ -96,6 +99,11 @@ class Dashboard(App[None]):
         self._rings = self._memory.rings
         self._key_map = load_key_map(key_file())
         self.theme = self._memory.theme if self._memory.theme in self.available_themes else DARK.name
+
+    def get_driver_class(self) -> type[Driver]:
+        """That of the terminal; one that writes ASCII where nothing else can be shown. (A browser brings its own.)"""
+        driver = super().get_driver_class()
+        return ascii_driver(driver) if constants.DRIVER is None and asks_for_ascii() else driver
 
     def get_default_screen(self) -> Screen[None]:
         """The runs."""

@@ -14,6 +14,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from mmfuse_tui.chart_view import PLAIN, ChartView
+from mmfuse_tui.clean import wrap
 from mmfuse_tui.curves import ChartData
 from mmfuse_tui.plot import LABEL_WIDTH, PLOT_STYLES, Plot, make_plot
 
@@ -73,8 +74,10 @@ class ChartGrid(Widget, can_focus=True):
         """What is shown."""
         return self._charts
 
-    def set_charts(self, charts: tuple[ChartData, ...]) -> None:
-        """Show these charts; one whose version is known is not drawn again."""
+    def set_charts(self, charts: tuple[ChartData, ...], *, empty: str | None = None) -> None:
+        """Show these charts, or the words where there are none; one whose version is known is not drawn again."""
+        if empty is not None:
+            self._empty = empty
         self._charts = charts
         self.page = min(self.page, max(0, self.pages - 1))
         self.refresh()
@@ -182,10 +185,9 @@ class ChartGrid(Widget, can_focus=True):
         width, height = self.size
         if not self._charts:
             blank = Segment(" " * width, self.rich_style)
-            words = Segment(
-                f"  {self._empty}", self.rich_style + self.get_component_rich_style("cell--dim", partial=True)
-            )
-            return [Strip([blank]), Strip([words]).adjust_cell_length(width, self.rich_style)]
+            dim = self.rich_style + self.get_component_rich_style("cell--dim", partial=True)
+            said = [Segment(f"  {words}", dim) for words in wrap(self._empty, width - 4)]
+            return [Strip([piece]).adjust_cell_length(width, self.rich_style) for piece in (blank, *said)][:height]
         columns, rows = self.grid
         first = self.page * columns * rows
         heights = _shares(height, rows, gap=1 if height >= rows * (CHART_HEIGHT + 1) else 0)

@@ -51,12 +51,10 @@ def blocks_of(comparison: Comparison, *, cost: str) -> tuple[Block, ...]:
     """Every drawing, the most telling first."""
     runs = comparison.runs
     blocks = [Block("Results", partial(result_lines, comparison))]
-    blocks += [
-        Block(chart.title, partial(chart_lines, chart, rows=CHART_ROWS)) for chart in overlaid(runs)[:MOST_CHARTS]
-    ]
+    blocks += [Block("", partial(chart_lines, chart, rows=CHART_ROWS)) for chart in overlaid(runs)[:MOST_CHARTS]]
     seeds = over_seeds(comparison)
     if seeds is not None:
-        blocks.append(Block(f"{seeds.title}: mean and range over seeds", partial(chart_lines, seeds, rows=CHART_ROWS)))
+        blocks.append(Block("", partial(chart_lines, seeds, rows=CHART_ROWS)))
     blocks.append(Block("Options that differ", partial(difference_lines, runs)))
     if not comparison.obstacle:
         blocks.append(Block(f"Score and cost · {COSTS[cost]}", partial(pareto_lines, comparison, cost)))
@@ -73,7 +71,7 @@ def result_lines(comparison: Comparison, width: int) -> list[Line]:
     """A line per run, best first where they may be ranked."""
     signs = {record.id: index for index, record in enumerate(comparison.records)}
     records = comparison.records if comparison.obstacle else ranked(comparison.records)
-    name_width = min(max((cell_len(clean(record.label)) for record in records), default=4), max(10, width - 44))
+    name_width = min(max((cell_len(clean(record.label)) for record in records), default=4), max(10, width - 48))
     head = "    " + fit("run", name_width) + "    score  params    MACs    time  state"
     lines: list[Line] = [((head, "plot--label"),)]
     for place, record in enumerate(records, start=1):
@@ -130,7 +128,7 @@ def over_seeds(comparison: Comparison) -> ChartData | None:
             run = group.runs[0]
             curves.append(_banded(f"{len(members)} seeds of {run.subject} {run.architecture}".strip(), members))
     version = tuple(curve.points for curve in curves)
-    return ChartData(metric, tuple(curves), "step", None, version) if curves else None
+    return ChartData(f"{metric}, mean and range over seeds", tuple(curves), "step", None, version) if curves else None
 
 
 def _banded(name: str, members: Sequence[Curve]) -> Curve:
@@ -150,7 +148,8 @@ def difference_lines(runs: Sequence[ComparedRun], width: int) -> list[Line]:
     """A row per option on which the runs differ, a column per run."""
     rows = differing([flattened(compared.run.spec) for compared in runs])
     if not rows:
-        return [(("  the runs asked for the same", "cell--dim"),)]
+        words = "the runs asked for the same" if len(runs) > 1 else "there is no second run to compare with"
+        return [((f"  {words}", "cell--dim"),)]
     name_width = min(max(cell_len(clean(name)) for name in rows), max(10, width // 3))
     cell = max(4, (width - name_width) // len(runs) - 1)
     lines: list[Line] = [_marked_columns(len(runs), name_width, cell)]
@@ -165,7 +164,7 @@ def seed_lines(comparison: Comparison, width: int) -> list[Line]:
     groups = seed_groups((compared.record, compared.run.spec) for compared in comparison.runs)
     several = [group for group in groups if len(group.runs) > 1 and group.spread is not None]
     if not several:
-        return [(("  no two runs differ in nothing but their seed", "cell--dim"),)]
+        return [(("  no two finished runs differ in nothing but their seed", "cell--dim"),)]
     signs = {record.id: index for index, record in enumerate(comparison.records)}
     lines: list[Line] = [(("95 % interval of the mean: bootstrap, percentiles of 2000 samples", "plot--label"),)]
     for group in several:

@@ -89,6 +89,9 @@ class CompareScreen(Screen[None]):
 
     def _show(self) -> None:
         comparison = self.comparison
+        shown, asked = len(comparison.runs), len(self._ids)
+        count = str(asked) if shown == asked or not self._runs else f"{shown} of {asked}"
+        self.query_one("#compare-frame").border_title = f"[b]Compare[/] {count} runs"
         self.query_one(BoardView).set_blocks(blocks_of(comparison, cost=self._cost) if comparison.runs else ())
         says = self.query_one("#compare-says", Static)
         left_out = [compared.record for compared in self._runs if compared not in comparison.runs]

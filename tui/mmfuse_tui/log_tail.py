@@ -31,7 +31,7 @@ class LineAssembler:
     def feed(self, text: str) -> None:
         """Take the next piece; a line may arrive in many."""
         *finished, self._open = (self._open + text).split("\n")
-        self._lines.extend(map(_readable, finished))
+        self._lines.extend(map(readable, finished))
         self._open = self._open[-4 * LINE_CHARACTERS :]
 
     def add_line(self, line: str) -> None:
@@ -42,7 +42,7 @@ class LineAssembler:
 
     def lines(self) -> tuple[str, ...]:
         """What is there now, the unfinished line last."""
-        last = _readable(self._open)
+        last = readable(self._open)
         return (*self._lines, last) if last else tuple(self._lines)
 
 
@@ -54,6 +54,7 @@ class LogTail:
         self._window = window_bytes
         self._path: Path | None = None
         self._offset = 0
+        self._hidden = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def poll(self, paths: list[Path]) -> bool:
@@ -69,8 +70,13 @@ class LogTail:
         """The lines there are."""
         return self._assembler.lines()
 
+    @property
+    def hidden(self) -> tuple[Path, int] | None:
+        """The newest log and how many bytes of its beginning are not among the lines; None where all of it is."""
+        return (self._path, self._hidden) if self._path is not None and self._hidden else None
+
     def _open(self, path: Path) -> bool:
-        first, self._path, self._offset = self._path is None, path, 0
+        first, self._path, self._offset, self._hidden = self._path is None, path, 0, 0
         self._decoder.reset()
         if not first:
             self._assembler.add_line(f"── {path.name} ──")
@@ -91,13 +97,14 @@ class LogTail:
             return False
         if start > self._offset:
             skipped, _, data = data.partition(b"\n")
+            self._hidden = start + len(skipped) + 1
             self._assembler.add_line(f"── {start - self._offset + len(skipped)} bytes above are not shown ──")
         self._offset = size
         self._assembler.feed(self._decoder.decode(data))
         return bool(data)
 
 
-def _readable(line: str) -> str:
+def readable(line: str) -> str:
     """The line as a terminal would show it once it is complete: the last text after a carriage return wins."""
     text = strip_ansi(line[-4 * LINE_CHARACTERS :]).rstrip("\r")
     return neutralise(text.rpartition("\r")[2].expandtabs(8))[:LINE_CHARACTERS].rstrip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -22,9 +22,11 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from mmfuse_tui.clean import clean
+from mmfuse_tui.log_excerpt import Excerpt, Hidden, first_excerpt
 from mmfuse_tui.painted import Painted
 
 _SEVERE = re.compile(r"\b(?:error|critical|fatal|traceback|exception|killed)\b|^\s*\w+Error:", re.IGNORECASE)
+SEVERE_WORDS = ("error", "critical", "fatal", "traceback", "exception", "killed")
 _WARNING = re.compile(r"\bwarn(?:ing)?\b", re.IGNORECASE)
 
 
@@ -63,6 +65,10 @@ class LogView(ScrollView, Painted, can_focus=True):
         self._empty = empty
         self._sought = ""
         self._here: int | None = None
+        self._of = ""
+        self._tail: tuple[str, ...] = ()
+        self._hidden: Hidden | None = None
+        self._excerpt: Excerpt | None = None
 
     @property
     def here(self) -> int | None:
@@ -74,8 +80,20 @@ class LogView(ScrollView, Painted, can_focus=True):
         """What is shown."""
         return self._lines
 
-    def set_lines(self, lines: tuple[str, ...]) -> None:
-        """Show these lines; they are free of control characters already."""
+    def set_lines(self, lines: tuple[str, ...], *, hidden: Hidden | None = None, of: str = "") -> None:
+        """Show these lines of run ``of``, clean already; ``hidden`` is what stands above them.
+
+        Somebody who looks at an earlier part of the log goes on looking at that; another run's is shown at its end.
+        """
+        if of != self._of:
+            self._of, self._excerpt, self._here = of, None, None
+            self.follow = True
+            self._say("")
+        self._tail, self._hidden = lines, hidden
+        if self._excerpt is None:
+            self._show(lines)
+
+    def _show(self, lines: tuple[str, ...]) -> None:
         if lines is self._lines or lines == self._lines:
             return
         self._lines = lines
@@ -110,7 +128,7 @@ class LogView(ScrollView, Painted, can_focus=True):
         """Scrolling up stops following; coming back to the end starts it again."""
         super().watch_scroll_y(old_value, new_value)
         if self.is_vertical_scroll_end:
-            self.follow = True
+            self.follow = self._excerpt is None
         elif new_value < old_value:
             self.follow = False
 
@@ -121,6 +139,7 @@ class LogView(ScrollView, Painted, can_focus=True):
 
     def action_toggle_follow(self) -> None:
         """Follow the end, or stay here; what is looked for next begins at the top again."""
+        self._to_tail()
         self.follow, self._here = not self.follow, None
 
     def action_pan(self, share: float) -> None:
@@ -136,40 +155,83 @@ class LogView(ScrollView, Painted, can_focus=True):
 
     def search(self, sought: str) -> None:
         """Mark the words wherever they stand, and go to the first line with them that is on the screen or below."""
-        self._sought, self._here = sought, self.scroll_offset.y - 1
+        top = self.scroll_offset.y
+        self._sought, self._here = sought, top - 1 if top and self._hidden is None else None
         self.action_next_match(1)
 
     def action_next_match(self, by: int) -> None:
         """Go to the next line with the words, or the one before; round at the ends."""
-        hits = [index for index, line in enumerate(self._lines) if _places(line, self._sought)] if self._sought else []
-        self._go(hits, by, f"/{self._sought}" if self._sought else "")
+        sought = self._sought
+        if sought:
+            self._go(lambda line: bool(_places(line, sought)), by, f"/{sought}", words=(sought,))
+        else:
+            self._here = None
+            self._say("")
+            self.refresh()
 
     def action_next_error(self, by: int) -> None:
         """Go to the first line that sounds like an error, then to the next one; round at the end."""
-        self._go([index for index, line in enumerate(self._lines) if _SEVERE.search(line)], by, "errors")
+        self._go(lambda line: bool(_SEVERE.search(line)), by, "errors", words=SEVERE_WORDS)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Without words to look for the key goes to the screen behind, which starts runs with it."""
         return bool(self._sought) if action == "next_match" else True
 
-    def _go(self, hits: list[int], by: int, what: str) -> None:
+    def _go(self, is_hit: Callable[[str], bool], by: int, what: str, *, words: tuple[str, ...]) -> None:
+        """To the next hit; what is not shown of a large log comes before what is."""
+        hits = [index for index, line in enumerate(self._lines) if is_hit(line)]
         here = -1 if self._here is None else self._here
         ahead = [index for index in hits if index > here] if by > 0 else [index for index in hits if index < here][::-1]
+        is_start = self._here is None and self._excerpt is None
+        if self._hidden is not None and by > 0 and (is_start or not ahead):
+            self._say(f"looking for {what} …")
+            start = self._excerpt.next if self._excerpt is not None else 0
+            self._look(self._hidden, words, is_hit, start, what)
+            return
         target = next(iter(ahead or hits[:: 1 if by > 0 else -1]), None)
+        self._arrive(target)
+        place = f"{hits.index(target) + 1} of {len(hits)} {what}" if target is not None else f"no {what} here"
+        self._say(place if self._hidden is None else f"{place}, in this part")
+
+    @work(thread=True, exclusive=True, group="log-search")
+    def _look(
+        self, hidden: Hidden, words: tuple[str, ...], is_hit: Callable[[str], bool], start: int, what: str
+    ) -> None:
+        """Through the part of the file that is not shown; runs in a thread, since it may be a gigabyte."""
+        try:
+            found = first_excerpt(hidden, words, is_hit, start=start)
+        except OSError:  # the run was deleted meanwhile
+            found = None
+        self.app.call_from_thread(self._looked, found, is_hit, what)
+
+    def _looked(self, found: Excerpt | None, is_hit: Callable[[str], bool], what: str) -> None:
+        """Show what was found above; where there is nothing more, go on in what is shown at the end of the log."""
+        if found is not None:
+            self.follow = False
+            self._excerpt = found
+            self._show(found.lines)
+            self._arrive(found.here)
+            self._say(f"{what}, far above; f goes to the end")
+            return
+        self._to_tail()
+        hits = [index for index, line in enumerate(self._lines) if is_hit(line)]
+        self._arrive(next(iter(hits), None))
+        self._say(f"1 of {len(hits)} {what}, in this part" if hits else f"no {what} in all of the log")
+
+    def _arrive(self, target: int | None) -> None:
+        """Mark the line and bring it into view."""
         self._here = target
         if target is not None:
             self.follow = False
             left, _ = next(iter(_places(self._lines[target], self._sought)), (0, 0))
             x = self.scroll_offset.x if left < self.size.width else left - self.size.width // 2
-            self.scroll_to(x=x, y=max(0, target - self.size.height // 3), animate=False, force=True)
-        self._say(
-            f"{hits.index(target) + 1} of {len(hits)} {what}"
-            if target is not None
-            else f"no {what} here"
-            if what
-            else ""
-        )
+            self.scroll_to(x=x, y=max(0, target - self.size.height // 3), animate=False, force=True, immediate=True)
         self.refresh()
+
+    def _to_tail(self) -> None:
+        if self._excerpt is not None:
+            self._excerpt, self._here = None, None
+            self._show(self._tail)
 
     def _say(self, words: str) -> None:
         """In the frame below."""

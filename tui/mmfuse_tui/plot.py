@@ -133,7 +133,7 @@ def _cells(chart: ChartData, canvas: Canvas, window: Window) -> list[list[Run]]:
         if curve.band is not None and len(curve.steps):
             _shade(cells, shade(curve.steps, *curve.band, window), style_of(place))
     for place, curve in zip(places, chart.curves, strict=True):
-        if curve.scattered:
+        if curve.scattered and not curve.signed:
             _scatter(cells, curve, window, place)
     has_shadows = any(curve.shadow for curve in chart.curves)
     for place, curve in zip(places, chart.curves, strict=True):
@@ -141,6 +141,9 @@ def _cells(chart: ChartData, canvas: Canvas, window: Window) -> list[list[Run]]:
             _mark_best(cells, curve, window, chart.maximize)  # the best is one that was measured, not a smoothed one
         if not curve.shadow and not curve.scattered:
             _mark_last(cells, curve, window, place)
+    for place, curve in zip(places, chart.curves, strict=True):
+        if curve.signed:  # over everything else: these signs are all that is seen of what they stand for
+            _scatter(cells, curve, window, place)
     for curve in chart.curves:
         _mark_alarms(cells, curve, window)
     return cells
@@ -259,7 +262,11 @@ def _body_row(label: str, cells: list[Run]) -> tuple[Run, ...]:
 def _y_labels(window: Window, *, log: bool) -> list[str]:
     """One label per row, empty where no tick falls."""
     labels = [""] * window.rows
-    marks = ticks(window.y_low, window.y_high, at_most=max(1, window.rows // 3))
+    tries = (
+        ticks(window.y_low, window.y_high, at_most=most) for most in range(max(1, window.rows // 3), 2 * window.rows)
+    )
+    marks = next((marks for marks in tries if len(marks) > 1), ())  # one label alone is no scale
+    marks = marks or ticks(window.y_low, window.y_high, at_most=1)
     names = power_labels(marks) if log else tick_labels(marks, width=LABEL_WIDTH)
     for mark, label in zip(marks, names, strict=True):
         labels[round(float(window.dot_rows(mark))) // 4] = fit(label, LABEL_WIDTH).strip()

@@ -129,8 +129,8 @@ def _state(run: RunRecord, width: int) -> list[Piece]:
 
 def _name(run: RunRecord, width: int) -> list[Piece]:
     star = [("★ ", "cell--accent")] if run.starred else []
-    if run.name:
-        return [*star, (clean(run.name), "cell--strong")]
+    if run.label != run.id:
+        return [*star, (clean(run.label), "cell--strong")]
     return [*star, (clean(run.id), "")]
 
 

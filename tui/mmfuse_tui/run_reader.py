@@ -75,6 +75,7 @@ class RunReader:
             self._task,
             self._spec,
             self._result,
+            self._log.hidden,
         )
 
     def _poll_numbers(self, run: RunRecord | None) -> bool:

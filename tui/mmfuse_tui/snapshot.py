@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmfuse.architecture import Architecture
@@ -74,7 +75,8 @@ class RunSnapshot:
     ``problems`` are sentences about files that could not be read; ``processes`` names the worker's and supervisor's
     process ids for the dialogs that end them. ``notes`` are the journal's note rows; ``architecture`` is what was asked
     for or found, None while a search goes on; ``task`` is None for a dataset that is not registered here. ``spec`` and
-    ``result`` are config.json and what exit.json came out with.
+    ``result`` are config.json and what exit.json came out with. ``hidden_log`` is the file whose beginning, so many
+    bytes, is too long to be in ``log``.
     """
 
     id: str
@@ -91,6 +93,7 @@ class RunSnapshot:
     task: Task | None = None
     spec: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
+    hidden_log: tuple[Path, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,8 @@ TITLE = "Curves"
 PLACE: Place = "main"
 ORDER = 1
 
+EMPTY = "no metrics yet"
+
 
 def applies(run: RunSnapshot) -> bool:
     """Every run has curves sooner or later."""
@@ -18,9 +20,10 @@ def applies(run: RunSnapshot) -> bool:
 
 def build() -> ChartGrid:
     """The charts."""
-    return ChartGrid(empty="no metrics yet")
+    return ChartGrid(empty=EMPTY)
 
 
 def show(charts: ChartGrid, run: RunSnapshot) -> None:
-    """Draw what the run measured so far."""
-    charts.set_charts(run.charts)
+    """Draw what the run measured so far; where that is nothing since it failed, say how."""
+    error = next((section.rows[0][1] for section in run.sections if section.title == "Error"), "")
+    charts.set_charts(run.charts, empty=f"no metrics: {error}" if error else EMPTY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmfuse_tui.log_excerpt import Hidden
 from mmfuse_tui.log_view import LogView
 from mmfuse_tui.panels import Place
 from mmfuse_tui.snapshot import RunSnapshot
@@ -23,4 +24,4 @@ def build() -> LogView:
 
 def show(view: LogView, run: RunSnapshot) -> None:
     """The end of the newest log."""
-    view.set_lines(run.log)
+    view.set_lines(run.log, hidden=Hidden(*run.hidden_log) if run.hidden_log else None, of=run.id)
