@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from mmfuse_cli import dashboard
 from mmfuse_tui import replay
+from mmfuse_tui.serve import dashboard_command
 
 
 @pytest.fixture
@@ -49,3 +52,10 @@ def test_a_run_is_named_as_everywhere_and_played_twenty_times_as_fast_unless_tol
     mmfuse("tui", "--replay", run_id, "--speed", "3")
 
     assert played == [("first", store.home, 20.0), (run_id, store.home, 3.0)]
+
+
+def test_a_page_in_a_browser_plays_the_same(store, tmp_path):
+    words = shlex.split(dashboard_command(store.home, read_only=True, options=("--replay", "a run", "--speed", "5.0")))
+
+    assert words[-5:] == ["--read-only", "--replay", "a run", "--speed", "5.0"]
+    assert words[3] == "mmfuse_tui" and words[4] == str(store.home)

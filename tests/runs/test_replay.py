@@ -19,7 +19,7 @@ from mmfuse_runs.identity import ProcessIdentity
 from mmfuse_runs.replay.chosen import recordings_of
 from mmfuse_runs.replay.player import GAP_S, Player, Timeline
 from mmfuse_runs.replay.recording import Recording
-from mmfuse_runs.replay.stage import Stage
+from mmfuse_runs.replay.stage import Stage, StageStore
 from mmfuse_runs.seal import seal
 from mmfuse_runs.store import RunStore
 
@@ -318,3 +318,46 @@ def test_a_disk_without_room_stops_the_replay_with_a_sentence(tmp_path, monkeypa
 
         assert player.standing.problem == "the replay cannot be written: No space left on device"
         assert not player.standing.playing
+
+
+def test_of_a_home_all_that_has_ended_is_played_and_nothing_is_waited_for_in_between(tmp_path):
+    day = 86_400
+    later = [(day, "queued", 1), (day + 1, "running", 1), (day + 50, "finished", 1)]
+    own = ProcessIdentity.own().to_json()
+    runs = tmp_path / "home" / "runs"
+    make_run(runs / "b", history=later, run="b")
+    make_run(runs / "a", run="a")
+    make_run(runs / "live", history=[(0, "queued", 1), (1, "running", 1)], run="live", supervisor=own, worker=own)
+    make_run(runs / "damaged").joinpath("state.json").write_text("{")
+
+    recordings = recordings_of(str(tmp_path / "home"), home=tmp_path)
+    now = [0.0]
+    with Stage(recordings) as stage:
+        player = Player(stage, speed=1, clock=lambda: now[0])
+        seen = []
+        for _ in range(4):
+            seen.append({record.id: str(record.state) for record in StageStore(stage).records()})
+            now[0] += 52
+            player.tick()
+
+    assert [recording.id for recording in recordings] == ["a", "b"]
+    assert player.standing.length == 100 + GAP_S + 50
+    assert seen == [
+        {"a": "queued"},
+        {"a": "running"},
+        {"a": "finished"},
+        {"a": "finished", "b": "running"},
+    ]
+
+
+def test_a_resumed_run_is_listed_without_looking_at_every_folder_each_time(tmp_path):
+    history = [(0, "queued", 1), (1, "running", 1), (9, "stopped", 1), (15, "queued", 2), (16, "running", 2)]
+    source = make_run(tmp_path / RUN, history=[*history, (30, "finished", 2)])
+    with Stage([Recording(RunFolder(source))]) as stage:
+        store = StageStore(stage)
+        seen = []
+        for at in (5, 10, 12, 20):
+            stage.show(BEGAN + at)
+            seen.append(str(store.records(recheck=False)[0].state))
+
+    assert seen == ["running", "stopped", "stopped", "running"]

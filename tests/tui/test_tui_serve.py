@@ -111,6 +111,15 @@ async def test_a_page_shows_the_runs_takes_keys_and_ctrl_c_ends_everything(home,
     assert _dashboards_of(home.path) == []
 
 
+async def test_a_page_plays_a_replay_when_that_was_asked_for(home, session):
+    home.add("finished", name="played", score=0.8)
+
+    async with served(home, "--replay", "latest", "--speed", "1000") as (link, _), session() as client:
+        page = await open_page(client, link)
+        await page.wait_for("REPLAY ×1000")
+        await page.wait_for("finished")
+
+
 async def test_leaving_in_one_page_ends_that_page_and_no_other(home, session):
     home.add("finished", name="first try", score=0.81)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import ClassVar
@@ -154,7 +155,7 @@ class ReplayDashboard(Dashboard):
         Binding("right_square_bracket", f"replay_seek({STEP})", "On", tooltip="Go on by a 20th", id="replay.on"),
         Binding("left_square_bracket", f"replay_seek({-STEP})", "Back", tooltip="Go back by a 20th", id="replay.back"),
         Binding("right_curly_bracket", "replay_seek(1)", "End", show=False, tooltip="To the end", id="replay.end"),
-        Binding("left_curly_bracket", "replay_seek(-1)", "Start", show=False, tooltip="Anew", id="replay.start"),
+        Binding("left_curly_bracket", "replay_seek(-1)", "Start", show=False, tooltip="Begin anew", id="replay.start"),
     ]
 
     def __init__(self, player: Player, *, source: Path) -> None:
@@ -176,7 +177,7 @@ class ReplayDashboard(Dashboard):
 
     def action_replay_toggle(self) -> None:
         """Stand still, go on, or begin anew."""
-        self._moved(self._player.toggle)
+        self._move(self._player.toggle)
 
     def action_replay_speed(self, by: int) -> None:
         """The next speed."""
@@ -185,16 +186,19 @@ class ReplayDashboard(Dashboard):
 
     def action_replay_seek(self, share: float) -> None:
         """On or back."""
-        self._moved(lambda: self._player.seek(share))
+        self._move(partial(self._player.seek, share))
+
+    def _move(self, move: Callable[[], None]) -> None:
+        """Move, in a thread: a long run has to be read first, and many files may have to be written."""
+        self.run_worker(partial(self._moved, move), thread=True, group="replay")
 
     def _moved(self, move: Callable[[], None]) -> None:
-        """Move; what was read of a later time is void after a step back."""
         before = self._player.standing.position
         move()
-        if self._player.standing.position < before:
+        if self._player.standing.position < before:  # what was read of a later time is void
             self.feed.read_anew()
         self.feed.refresh()
-        self._redraw_bars()
+        self.call_from_thread(self._redraw_bars)
 
     def _redraw_bars(self) -> None:
         for bar in self.screen.query(ReplayBar):

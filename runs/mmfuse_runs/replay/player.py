@@ -93,10 +93,9 @@ class Player:
 
     @property
     def standing(self) -> Standing:
-        """Where it is, how fast, and what is wrong."""
-        with self._lock:
-            moment = self._timeline.moment(self._position)
-            return Standing(self._position, self._timeline.length, moment, self._speed, self._playing, self._problem)
+        """Where it is, how fast, and what is wrong; nobody who asks waits for files."""
+        moment = self._timeline.moment(self._position)
+        return Standing(self._position, self._timeline.length, moment, self._speed, self._playing, self._problem)
 
     def now(self) -> float:
         """The recorded time that is shown: the clock of whoever looks."""

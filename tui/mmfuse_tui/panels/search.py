@@ -50,7 +50,7 @@ def blocks_of(run: RunSnapshot) -> tuple[Block, ...]:
         blocks.append(Block(name, partial(importance_lines, table, maximize=run.maximize)))
         if len(table.names) > 1:
             blocks += [
-                Block(f"{CHOICES} · {table.title}", partial(heat_lines, heat))
+                Block(" · ".join(filter(None, (CHOICES, heat.title, table.title))), partial(heat_lines, heat))
                 for heat in heat_maps(table, maximize=run.maximize)
             ]
             name = f"Parallel coordinates · {table.title}"
