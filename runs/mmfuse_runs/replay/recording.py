@@ -79,13 +79,14 @@ class Recording:
 
     @cached_property
     def spans(self) -> list[Span]:
-        """When it went on, waiting included: one stretch per attempt."""
-        spans: list[Span] = []
+        """Its creation, then when it went on: a stretch per attempt, without the time that it waited in line."""
+        spans = [(self.start, self.start)]
         began: float | None = None
         for step in self._history:
-            if step["state"] not in TERMINAL:
-                began = float(step["at"]) if began is None else began
-            elif began is not None:
+            works = step["state"] in LIVE - {State.QUEUED}
+            if works and began is None:
+                began = float(step["at"])
+            elif not works and began is not None:
                 spans.append((began, float(step["at"])))
                 began = None
         return spans if began is None else [*spans, (began, self.end)]
