@@ -385,3 +385,25 @@ def test_what_stands_still_neither_dies_nor_runs_out_of_time(tmp_path, monkeypat
 
     assert before.state == after.state == "running"
     assert after.eta_seconds == pytest.approx(before.eta_seconds, abs=1.0)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "null", '{"format": 1, "attempts": [{"at": "x"}], "attempt": "x", "done": null}']
+)
+def test_damaged_files_are_played_as_they_are(tmp_path, content):
+    source = make_run(tmp_path / RUN, events=[trial_row(5, 0, 0.5)], metrics=[step_row(6, 1, loss=1.0)])
+    for name in ("launch.json", "exit.json", "progress.json", "config.json", "meta.json"):
+        (source / name).write_text(content)
+    for name in ("events.jsonl", "metrics.jsonl", "log.1.txt"):
+        with (source / name).open("a") as file:
+            file.write(
+                f'{content}\n{{"t": "x", "ev": "trial", "trial": {{}}}}\n9999-99-99 99:99:99,999 WHO a: what\n\x00'
+            )
+
+    with Stage([Recording(RunFolder(source))]) as stage:
+        for at in (0, 5, 50, 100):
+            stage.show(BEGAN + at)
+            RunStore(stage.home, read_only=True).records()
+        played = contents(stage.home / "runs" / RUN)
+
+    assert played == contents(source)
