@@ -13,6 +13,9 @@ from mmfuse.report import TrialRecord
 from mmfuse_runs.journal import JournalWriter
 
 PROGRESS_SECONDS = 0.5
+PROGRESS_BURST = 32
+"""Reports that may follow each other at once after a pause: trials that are trained side by side end together, and the
+count that is told last stands until the next of them ends, perhaps an hour later."""
 
 
 class _Work:
@@ -65,7 +68,7 @@ class RunReporter:
             self._events.flush()
 
     def progress(self, done: float, total: float, *, what: str) -> None:
-        """Replace progress.json, at most twice a second unless the work is done or of another kind.
+        """Replace progress.json, twice a second on average unless the work is done or of another kind.
 
         The pace is that since the count began anew, with another total or from below: the stages of a search count on.
         """
@@ -75,9 +78,10 @@ class RunReporter:
         if not self._work.goes_on(done, total):
             self._work = _Work(done, total, now)
         self._phase, self._work.done = phase, done
-        if now < self._progress_due and done < total and not is_news:
+        due = max(self._progress_due, now - PROGRESS_BURST * PROGRESS_SECONDS)
+        if now < due and done < total and not is_news:
             return
-        self._progress_due = now + PROGRESS_SECONDS
+        self._progress_due = due + PROGRESS_SECONDS
         pace = {"started": self._work.began, "first": self._work.first}
         record = {"done": done, "total": total, "what": what, "at": now, **pace}
         temporary = self.folder / f"progress.json.{os.getpid()}.tmp"

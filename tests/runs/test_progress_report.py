@@ -57,9 +57,15 @@ def test_another_total_and_a_count_from_below_begin_anew(report):
     assert (again["first"], again["spent"]) == (10, 0)
 
 
-def test_a_new_stage_is_told_at_once_and_small_steps_twice_a_second(report):
-    report(0, 0, 12, "encoder/image")
+def test_trials_that_end_together_are_all_counted(report):
+    report(0, 0, 40, "fusion")
 
-    assert report(0.1, 1, 12, "encoder/image")["done"] == 0
-    assert report(0.1, 1, 12, "fusion")["what"] == "fusion"
-    assert report(0.6, 2, 12, "fusion")["done"] == 2
+    assert [report(0.01, done, 40, "fusion")["done"] for done in range(1, 16)] == list(range(1, 16))
+
+
+def test_a_new_stage_is_told_at_once_and_many_steps_twice_a_second(report):
+    report(0, 0, 9000, "train/epoch 1 of 9")
+    written = [report(0.01, step, 9000, "train/epoch 1 of 9")["done"] for step in range(1, 5001)]
+
+    assert len(set(written)) == pytest.approx(50 / reporting.PROGRESS_SECONDS + reporting.PROGRESS_BURST, abs=3)
+    assert report(0.001, 5001, 9000, "validate")["what"] == "validate"

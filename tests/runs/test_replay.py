@@ -7,15 +7,19 @@ import math
 import os
 import time
 from collections.abc import Iterable, Sequence
+from os import utime as os_utime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmfuse.errors import BadSpec, StoreError, UnknownName
+from mmfuse_runs import fold, states
 from mmfuse_runs.folder import RunFolder
 from mmfuse_runs.identity import ProcessIdentity
+from mmfuse_runs.replay import stage as staging
 from mmfuse_runs.replay.chosen import recordings_of
 from mmfuse_runs.replay.player import GAP_S, Player, Timeline
 from mmfuse_runs.replay.recording import Recording
@@ -322,7 +326,7 @@ def test_a_disk_without_room_stops_the_replay_with_a_sentence(tmp_path, monkeypa
 
 def test_of_a_home_all_that_has_ended_is_played_and_nothing_is_waited_for_in_between(tmp_path):
     day = 86_400
-    later = [(day, "queued", 1), (day + 1, "running", 1), (day + 50, "finished", 1)]
+    later = [(day, "queued", 1), (day + 900, "running", 1), (day + 950, "finished", 1)]
     own = ProcessIdentity.own().to_json()
     runs = tmp_path / "home" / "runs"
     make_run(runs / "b", history=later, run="b")
@@ -341,7 +345,7 @@ def test_of_a_home_all_that_has_ended_is_played_and_nothing_is_waited_for_in_bet
             player.tick()
 
     assert [recording.id for recording in recordings] == ["a", "b"]
-    assert player.standing.length == 100 + GAP_S + 50
+    assert player.standing.length == 100 + GAP_S + GAP_S + 50  # the wait until the second began, then its wait in line
     assert seen == [
         {"a": "queued"},
         {"a": "running"},
@@ -361,3 +365,45 @@ def test_a_resumed_run_is_listed_without_looking_at_every_folder_each_time(tmp_p
             seen.append(str(store.records(recheck=False)[0].state))
 
     assert seen == ["running", "stopped", "stopped", "running"]
+
+
+def test_what_stands_still_neither_dies_nor_runs_out_of_time(tmp_path, monkeypatch):
+    source = make_run(tmp_path / RUN, events=[trial_row(10 * nth, nth, 0.5) for nth in range(1, 9)])
+    later = [0.0]
+    moved = SimpleNamespace(time=lambda: time.time() + later[0], monotonic=lambda: time.monotonic() + later[0])
+    with Stage([Recording(RunFolder(source))]) as stage:
+        player = Player(stage, speed=1)
+        player.toggle()
+        player.seek(0.5)
+        before = RunStore(stage.home, read_only=True).record(RUN)
+        later[0] = 3600.0
+        for module in (staging, states, fold):
+            monkeypatch.setattr(module, "time", moved)
+        monkeypatch.setattr(staging.os, "utime", lambda path, **_: os_utime(path, (moved.time(), moved.time())))
+        player.tick()
+        after = RunStore(stage.home, read_only=True).record(RUN)
+
+    assert before.state == after.state == "running"
+    assert after.eta_seconds == pytest.approx(before.eta_seconds, abs=1.0)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "null", '{"format": 1, "attempts": [{"at": "x"}], "attempt": "x", "done": null}']
+)
+def test_damaged_files_are_played_as_they_are(tmp_path, content):
+    source = make_run(tmp_path / RUN, events=[trial_row(5, 0, 0.5)], metrics=[step_row(6, 1, loss=1.0)])
+    for name in ("launch.json", "exit.json", "progress.json", "config.json", "meta.json"):
+        (source / name).write_text(content)
+    for name in ("events.jsonl", "metrics.jsonl", "log.1.txt"):
+        with (source / name).open("a") as file:
+            file.write(
+                f'{content}\n{{"t": "x", "ev": "trial", "trial": {{}}}}\n9999-99-99 99:99:99,999 WHO a: what\n\x00'
+            )
+
+    with Stage([Recording(RunFolder(source))]) as stage:
+        for at in (0, 5, 50, 100):
+            stage.show(BEGAN + at)
+            RunStore(stage.home, read_only=True).records()
+        played = contents(stage.home / "runs" / RUN)
+
+    assert played == contents(source)

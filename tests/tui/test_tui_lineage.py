@@ -195,13 +195,14 @@ def add_search(home) -> Callable[[Outcome], str]:
     return add
 
 
-@pytest.mark.parametrize("size", [(80, 24), (200, 50)], ids=["80x24", "200x50"])
-async def test_the_search_view_shows_descent_and_choices(add_search, dashboard, settle, screen_text, size):
+async def test_the_search_view_shows_descent_and_choices_in_a_small_terminal(
+    add_search, dashboard, settle, screen_text
+):
     outcome = searched("mixmas")
     run_id = add_search(outcome)
     app = dashboard()
 
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, lambda: app.screen.query_one(Deck).run_id == run_id)
         await pilot.press("5", "z")
         await settle(pilot, lambda: "Questions" in screen_text(app))

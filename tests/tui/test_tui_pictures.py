@@ -17,8 +17,12 @@ import pytest
 
 from mmfuse_runs.identity import host_name
 from mmfuse_runs.machine import Gpu, Machine, SlotUse, Waiting
+from mmfuse_runs.replay.chosen import recordings_of
+from mmfuse_runs.replay.player import Player
+from mmfuse_runs.replay.stage import Stage
 from mmfuse_tui import machine_screen, picture
 from mmfuse_tui.picture import draw_picture, photograph
+from mmfuse_tui.replay import ReplayDashboard, source_of
 
 TESTS = Path(__file__).parents[1]
 README_PICTURE = TESTS.parent / "docs" / "dashboard.svg"
@@ -86,6 +90,27 @@ def test_the_compare_screen_looks_as_kept(real_home, tmp_path):
     draw_picture(real_home, target, columns=150, rows=50, keys=keys, now=DRAWN_AT)
 
     compare(target.read_text(encoding="utf-8"), PICTURES / "compare.svg")
+
+
+def test_the_search_view_looks_as_kept(real_home, tmp_path):
+    target = tmp_path / "search.svg"
+
+    draw_picture(real_home, target, columns=110, rows=84, keys=("o", "g", "5", "z"), now=DRAWN_AT)
+
+    compare(target.read_text(encoding="utf-8"), PICTURES / "search.svg")
+
+
+async def test_a_replay_looks_as_kept(real_home):
+    [found] = [run for run in (real_home / "runs").iterdir() if run.name.endswith("mixmas-avmnist-0cb1")]
+    recordings = recordings_of(str(found), home=real_home)
+    with Stage(recordings) as stage:
+        player = Player(stage, speed=20, clock=lambda: 0.0)  # it plays, but no time passes
+        player.seek(0.75)
+        app = ReplayDashboard(player, source=source_of(recordings))
+        async with app.run_test(size=(120, 36)) as pilot:
+            svg = await photograph(app, pilot)
+
+    compare(svg, PICTURES / "replay.svg")
 
 
 async def test_live_runs_look_as_kept(furnished, dashboard):

@@ -113,7 +113,7 @@ async def test_every_screen_says_that_it_is_a_replay_and_where_it_stands(replaye
         await settle(pilot, lambda: "played" in screen_text(replayed))
         hand.move(3)
         await settle(
-            pilot, lambda: "▶ REPLAY ×10" in screen_text(replayed) and "30s of 12m20s" in screen_text(replayed)
+            pilot, lambda: "▶ REPLAY ×10" in screen_text(replayed) and "30s of 12m19s" in screen_text(replayed)
         )
         first, *_, last = screen_text(replayed).splitlines()
         assert "mmfuse REPLAY" in first and "P Play" in last and "> Faster" in last
@@ -173,7 +173,7 @@ def test_a_replay_in_a_real_terminal_plays_to_its_end_and_leaves_nothing_behind(
     screen.press("s")
     screen.wait_for("This is a replay")
     screen.wait_for("✓ finished")
-    screen.wait_for("12m20s of 12m20s")
+    screen.wait_for("12m19s of 12m19s")
     assert len(list((tmp_path / "stages").iterdir())) == 1
     screen.press("q")
     screen.wait_for("left with 0")

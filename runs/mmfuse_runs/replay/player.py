@@ -102,12 +102,12 @@ class Player:
         return self.standing.moment
 
     def tick(self) -> None:
-        """Go on by as much as the clock went on since the last time."""
+        """Go on by as much as the clock went on since the last time; what stands still is kept alive."""
         with self._lock:
-            passed, self._at = self._clock() - self._at, self._clock()
-            if self._playing:
-                self._go_to(self._position + passed * self._speed)
-                self._playing = self._playing and self._position < self._timeline.length
+            now = self._clock()
+            passed, self._at = now - self._at, now
+            self._go_to(self._position + (passed * self._speed if self._playing else 0.0))
+            self._playing = self._playing and self._position < self._timeline.length
 
     def toggle(self) -> None:
         """Stand still, or go on; from the end it begins anew."""
@@ -134,6 +134,8 @@ class Player:
             self.stage.show(self._timeline.moment(self._position))
         except OSError as error:
             self._playing, self._problem = False, f"the replay cannot be written: {error.strerror or error}"
+        else:
+            self._problem = ""
 
     def _loop(self) -> None:
         while not self._stopped.wait(TICK_S):

@@ -24,6 +24,9 @@ CONSTANT = ("config.json", "meta.json")
 LAST = ("state.json", "launch.json", "exit.json", "progress.json")
 """Files that were replaced as the run went on: whole at the end, before that what follows from the rest."""
 
+_DAMAGE = (StoreError, KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError)
+"""What files that somebody cut, or wrote by hand, may lead to."""
+
 Span = tuple[float, float]
 
 
@@ -79,13 +82,14 @@ class Recording:
 
     @cached_property
     def spans(self) -> list[Span]:
-        """When it went on, waiting included: one stretch per attempt."""
-        spans: list[Span] = []
+        """Its creation, then when it went on: a stretch per attempt, without the time that it waited in line."""
+        spans = [(self.start, self.start)]
         began: float | None = None
         for step in self._history:
-            if step["state"] not in TERMINAL:
-                began = float(step["at"]) if began is None else began
-            elif began is not None:
+            works = step["state"] in LIVE - {State.QUEUED}
+            if works and began is None:
+                began = float(step["at"])
+            elif not works and began is not None:
                 spans.append((began, float(step["at"])))
                 began = None
         return spans if began is None else [*spans, (began, self.end)]
@@ -98,9 +102,11 @@ class Recording:
             return Scene(files, {name: self._size(name) for name in self._growing}, None)
         passed = [step for step in self._history if step["at"] <= moment]
         files["state.json"] = _json(self._state_after(passed))
-        files["launch.json"] = _json(self._launched_by(moment))
-        if self._has_spoken(passed):
-            files["exit.json"] = self._small("exit.json") or b""
+        with suppress(*_DAMAGE):  # what cannot be read is not there, before it is there as it is
+            files["launch.json"] = _json(self._launched_by(moment))
+        with suppress(*_DAMAGE):
+            if self._has_spoken(passed):
+                files["exit.json"] = self._small("exit.json") or b""
         lengths = {name: length for name, cues in self._growing.items() if (length := cues.length_at(moment))}
         works = passed[-1]["state"] in LIVE - {State.QUEUED}
         return Scene(files, lengths, self._progress(moment) if works else None)
@@ -140,11 +146,13 @@ class Recording:
 
     @cached_property
     def _phases(self) -> tuple[Phase, Phase]:
-        """Search and training, whichever there was."""
-        last, spec = self.folder.progress() or {}, self.folder.spec()
-        events, rows = (filter(None, map(decode_row, self._lines(name))) for name in JOURNALS)
-        epochs = (spec.get("fit") or {}).get("epochs")
-        return search_phase(events, last), training_phase(rows, epochs=epochs if isinstance(epochs, int) else None)
+        """Search and training, whichever there was; neither where what is needed for that cannot be read."""
+        with suppress(*_DAMAGE):
+            last, spec = self.folder.progress() or {}, self.folder.spec()
+            events, rows = (filter(None, map(decode_row, self._lines(name))) for name in JOURNALS)
+            epochs = (spec.get("fit") or {}).get("epochs")
+            return search_phase(events, last), training_phase(rows, epochs=epochs if isinstance(epochs, int) else None)
+        return search_phase((), {}), training_phase((), epochs=None)
 
     def _lines(self, name: str) -> Iterator[bytes]:
         """A journal line by line, as it is or as it was rebuilt."""
