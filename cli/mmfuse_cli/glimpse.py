@@ -30,8 +30,11 @@ class Glimpse:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The best trial of the last stage that has scores; scores of different stages answer different questions."""
-        scored = [trial for trial in self.trials if trial.score is not None]
+        """The best trial of the last stage that has scores; scores of different stages answer different questions.
+
+        So do those of trials that were pruned, which were trained for less.
+        """
+        scored = [trial for trial in self.trials if trial.status == "done" and trial.score is not None]
         stage = scored[-1].architecture.stage if scored else ""
         direction = 1 if self.record.maximize else -1
         rivals = (trial for trial in scored if trial.architecture.stage == stage)
@@ -91,7 +94,7 @@ class Watcher:
         for name in (metric, *validation, "val/loss", "train/loss"):
             if name in names:
                 return name, self._metrics.series(name)[1]
-        return "trials", [trial.score for trial in self._trials if trial.score is not None]
+        return "trials", [trial.score for trial in self._trials if trial.status == "done" and trial.score is not None]
 
 
 def _warning(event: Mapping[str, Any]) -> tuple[int, str] | None:

@@ -49,7 +49,7 @@ def fetch(remote: Remote, folder: Path, *, progress: Progress = silent) -> Path:
     path = folder / remote.name
     by_hand = f"fetch {remote.url} by hand and put it at {path}"
     if path.is_file():
-        _check(path, remote, by_hand)
+        _check(path, remote, f"remove {path}, then {by_hand}")
         return path
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,11 +64,12 @@ def fetch(remote: Remote, folder: Path, *, progress: Progress = silent) -> Path:
         if not path.is_file():
             _download(remote, part, by_hand, progress)
             try:
-                _check(Path(part.name), remote, by_hand)
+                _check(Path(part.name), remote, f"try again, or {by_hand}")
             except DataInvalid:
                 Path(part.name).unlink()
                 raise
-            _tag_path(part).unlink(missing_ok=True)
+            finally:
+                _tag_path(part).unlink(missing_ok=True)
             Path(part.name).replace(path)
     return path
 
@@ -166,11 +167,11 @@ def _write_tag(part: BinaryIO, headers: http.client.HTTPMessage) -> None:
     _tag_path(part).write_text(strong or headers.get("Last-Modified", ""), encoding="utf-8")
 
 
-def _check(path: Path, remote: Remote, by_hand: str) -> None:
+def _check(path: Path, remote: Remote, hint: str) -> None:
     if not remote.checksum:
         return
     kind, _, expected = remote.checksum.partition(":")
     with path.open("rb") as file:
         found = hashlib.file_digest(file, kind).hexdigest()
     if found != expected:
-        raise DataInvalid(f"{path.name} has {kind} {found}, expected {expected}", f"remove it, then {by_hand}")
+        raise DataInvalid(f"{remote.name} has {kind} {found}, expected {expected}", hint)

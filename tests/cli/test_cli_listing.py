@@ -8,6 +8,7 @@ import json
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from subprocess import PIPE
 
@@ -253,6 +254,15 @@ def test_show_ranks_trials_within_each_stage(mmfuse, make_run, make_trial):
     assert [line.split()[0] for line in table[:4]] == ["1", "0", "2", "3"]
     assert "wave" in table[0]
     assert "failed" in table[2]
+
+
+def test_show_ranks_pruned_trials_behind_those_that_were_trained_as_long_as_planned(mmfuse, make_run, make_trial):
+    trials = [make_trial(0, 0.4), replace(make_trial(1, 0.9), status="pruned"), make_trial(2), make_trial(3, 0.6)]
+    run = make_run("finished", trials=trials)
+
+    rows = [line.split()[0] for line in mmfuse("runs", "show", run).stdout.splitlines() if "encoder/image" in line]
+
+    assert rows == ["3", "0", "1", "2"]
 
 
 def test_show_of_many_trials_keeps_to_the_best_of_each_stage_unless_asked(mmfuse, make_run, make_trial):

@@ -14,6 +14,7 @@ from mmfuse.errors import BadSpec
 from mmfuse_runs.query import parse_query
 from mmfuse_runs.records import RunRecord
 from mmfuse_tui import wording
+from mmfuse_tui.charts import score_chart
 from mmfuse_tui.clean import clean, fit, wrap
 from mmfuse_tui.columns import choose_columns, fit_pieces
 from mmfuse_tui.log_tail import LineAssembler, LogTail
@@ -294,6 +295,16 @@ def test_trials_are_ranked_within_their_question_the_running_one_first(trial):
     assert [row.trial.number for row in rank_trials(trials[:2], maximize=False)] == [0, 1]
     for column in trial_columns():
         assert all(column.pieces(row, 20) is not None for row in ranked)
+
+
+def test_a_pruned_trials_score_is_of_less_training_and_beats_nobody(trial):
+    trials = [trial(0, score=0.5), trial(1, score=0.9, status="pruned"), trial(2, score=0.6)]
+
+    ranked = rank_trials(trials, maximize=True)
+    chart = score_chart(trials, metric="val/accuracy", maximize=True)
+
+    assert [(row.trial.number, row.rank) for row in ranked] == [(2, 1), (0, 2), (1, 3)]
+    assert max(chart.curves[1].values) == 0.6
 
 
 @given(st.integers(1, 300), st.integers(1, 80), st.lists(st.sampled_from("abcd"), max_size=4))

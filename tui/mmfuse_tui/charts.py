@@ -70,11 +70,15 @@ def _measured(table: MetricsTable, name: str, trial: int | None) -> Curve:
 
 
 def score_chart(trials: Sequence[TrialRecord], *, metric: str, maximize: bool) -> ChartData:
-    """A search's course: every trial's score, and the best so far; a failed trial is marked as no number."""
+    """A search's course: every trial's score, and the best so far; a failed trial is marked as no number.
+
+    A pruned trial's score is that of a shorter training, and no best.
+    """
     ended = [trial for trial in trials if trial.status not in ("running", "skipped")]
     numbers = [float(trial.number) for trial in ended]
     scores = [float("nan") if trial.score is None else trial.score for trial in ended]
-    steps, best = staircase(numbers, scores, maximize=maximize)
+    whole = [float("nan") if trial.status == "pruned" else score for trial, score in zip(ended, scores, strict=True)]
+    steps, best = staircase(numbers, whole, maximize=maximize)
     curves = (make_curve("trial", numbers, scores, scattered=True), make_curve("best", steps, best))
     return ChartData(f"{metric or 'score'} by trial", curves, "trial", maximize, (len(trials), len(ended)))
 

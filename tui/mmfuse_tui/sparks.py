@@ -31,7 +31,7 @@ def spark(folder: RunFolder, run: RunRecord) -> tuple[float, ...]:
 
 
 def _best_so_far(trials: Sequence[TrialRecord], *, maximize: bool) -> list[float]:
-    scores = (trial.score for trial in trials if trial.score is not None)
+    scores = (trial.score for trial in trials if trial.status == "done" and trial.score is not None)
     return list(accumulate(scores, max if maximize else min))
 
 

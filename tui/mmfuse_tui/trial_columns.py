@@ -23,13 +23,19 @@ class RankedTrial:
 
 
 def rank_trials(trials: Sequence[TrialRecord], *, maximize: bool) -> tuple[RankedTrial, ...]:
-    """Newest question first; within it the running trials, then the scored ones best first, then the rest."""
+    """Newest question first; within it the running trials, then the scored ones best first, then the rest.
+
+    Pruned trials stand behind the other scored ones: their score is that of a shorter training.
+    """
     stages = {trial.architecture.stage: nth for nth, trial in enumerate(trials)}
     sign = -1 if maximize else 1
     ranked = []
     for stage in sorted(stages, key=stages.__getitem__, reverse=True):
         members = [trial for trial in trials if trial.architecture.stage == stage]
-        scored = sorted((t for t in members if _is_scored(t)), key=lambda t: (sign * (t.score or 0.0), t.number))
+        scored = sorted(
+            (trial for trial in members if _is_scored(trial)),
+            key=lambda trial: (trial.status == "pruned", sign * (trial.score or 0.0), trial.number),
+        )
         others = [trial for trial in members if not _is_scored(trial)]
         ranked += [RankedTrial(trial, None, maximize) for trial in others if trial.status == "running"]
         ranked += [RankedTrial(trial, place, maximize) for place, trial in enumerate(scored, start=1)]

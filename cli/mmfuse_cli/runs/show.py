@@ -101,14 +101,17 @@ def _show_trials(trials: Sequence[TrialRecord], record: RunRecord, limit: int | 
 
 
 def ranked_trials(trials: Sequence[TrialRecord], *, maximize: bool, limit: int | None = None) -> list[TrialRecord]:
-    """Trials stage by stage in the order of the search, the best first within each; those without a score last."""
+    """Trials stage by stage in the order of the search, the best first within each.
+
+    Those that were pruned come behind them, for their score is that of a shorter training; those without one are last.
+    """
     stages: dict[str, list[TrialRecord]] = {}
     for trial in trials:
         stages.setdefault(trial.architecture.stage, []).append(trial)
     direction = -1 if maximize else 1
 
-    def rank(trial: TrialRecord) -> tuple[bool, float, int]:
-        return trial.score is None, direction * (trial.score or 0.0), trial.number
+    def rank(trial: TrialRecord) -> tuple[bool, bool, float, int]:
+        return trial.score is None, trial.status != "done", direction * (trial.score or 0.0), trial.number
 
     return [trial for stage in stages.values() for trial in sorted(stage, key=rank)[:limit]]
 
