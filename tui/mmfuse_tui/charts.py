@@ -71,7 +71,7 @@ def _measured(table: MetricsTable, name: str, trial: int | None) -> Curve:
 
 
 def score_chart(trials: Sequence[TrialRecord], *, metric: str, maximize: bool) -> ChartData:
-    """A search's course: all scores, and the best so far of those measured alike; a failed trial is marked as no number."""
+    """A search's course: all scores, and the best so far of those measured alike; a failed trial is no number."""
     ended = [trial for trial in trials if trial.status not in ("running", "skipped")]
     numbers = [float(trial.number) for trial in ended]
     scores = [float("nan") if trial.score is None else trial.score for trial in ended]
