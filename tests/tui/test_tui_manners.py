@@ -307,3 +307,15 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_the_dashboard(home, terminal):
     shell.wait_until(lambda text: len(text.splitlines()) == 30 and "q Quit" in text.splitlines()[-1], "the new size")
     shell.press("q")
     shell.wait_until(lambda text: text.rstrip().endswith("ready$"), "the shell again")
+
+
+async def test_coming_back_from_the_shell_asks_for_the_whole_screen(home, dashboard, settle, monkeypatch):
+    home.add("finished", score=0.5)
+    app = dashboard()
+
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot, lambda: app.feed.store.loaded)
+        asked = []
+        monkeypatch.setattr(app, "refresh", lambda **how: asked.append(how))
+        app.app_resume_signal.publish(app)
+        await settle(pilot, lambda: {"layout": True} in asked)
