@@ -15,7 +15,6 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from mmfuse.errors import MmfuseError
-from mmfuse_runs.specs import command_of
 from mmfuse_tui.bindings import Group, help_rows
 from mmfuse_tui.clean import clean, neutralise
 from mmfuse_tui.columns import Column, Piece
@@ -189,8 +188,7 @@ class LaunchScreen(Screen[str | None]):
         """Resolve the form as the command line would; runs in a thread."""
         command, trouble = "", ""
         try:
-            spec = self._control.resolve(form)
-            command = command_of(spec)
+            command = self._control.command(form)
         except MmfuseError as error:
             trouble = f"{error.message}\n{error.hint}".strip()
         self.app.call_from_thread(self._checked, form, command, trouble)
@@ -199,7 +197,8 @@ class LaunchScreen(Screen[str | None]):
         if form is not self._form or not self.is_attached:
             return
         self._is_right = not trouble
-        self._say(trouble or "✓ ready: ctrl+s starts it", bad=bool(trouble))
+        what = "all runs of the sweep" if form.is_sweep else "it"
+        self._say(trouble or f"✓ ready: ctrl+s starts {what}", bad=bool(trouble))
         self.query_one("#launch-command", Static).update(Text(f"$ {command}" if command else ""))
 
     def _start(self, form: Form) -> None:
