@@ -44,6 +44,10 @@ def show_plots(
     """Draw ``metrics`` of ``records`` (without any, the one the first was judged by), or save them as ``picture``."""
     named = list(metrics or ()) or [next((record.metric for record in records if record.metric), SCORE)]
     charts = [chart_of(store, records, metric) for metric in named]
+    for chart in charts:
+        without = len(records) - len(chart.curves)
+        if len(records) > 1 and without > 0:
+            say(f"{without} of {len(records)} runs {'has' if without == 1 else 'have'} no {chart.title}")
     if picture is not None:
         save_picture(charts, picture)
         say(f"saved {picture}")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import re
 import secrets
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmfuse.errors import BadSpec
 from mmfuse_cli import complete
 from mmfuse_cli.access import open_store
 from mmfuse_cli.lazy import examples
@@ -64,10 +61,11 @@ def sweep(
     from mmfuse_cli.starting import Label, Placement, notify_with, start
     from mmfuse_runs.begin import check_startable
     from mmfuse_runs.specs import command_of
+    from mmfuse_runs.sweeping import combinations, seeds_of, with_prefix
 
     specs: list[tuple[str, Spec]] = []
     axes = [with_prefix(word, subject, dataset, search=search) for word in over or ()]
-    for chosen, seed in itertools.product(combinations(axes), _seeds(seeds)):
+    for chosen, seed in itertools.product(combinations(axes), seeds_of(seeds)):
         words = [*(settings or ()), *chosen]
         if search:
             found = resolve_search(subject, dataset, preset=preset, settings=words, seed=seed, test=test)
@@ -93,62 +91,3 @@ def sweep(
         return
     out("\n".join(started))
     say(f"{len(started)} runs; compare them with: mmfuse runs compare tag:{tag}")
-
-
-def with_prefix(word: str, subject: str, dataset: str, *, search: bool) -> str:
-    """``KEY=V1,V2`` with ``data.`` or ``fit.`` before a key that only the dataset or training knows.
-
-    Raises:
-        UnknownName: for a model, search or dataset that does not exist.
-    """
-    from mmfuse.registry import DATASETS, MODELS, SEARCHES
-    from mmfuse.spec import FitOptions
-
-    key = word.partition("=")[0].strip()
-    own = SEARCHES.declaration(subject).Options if search else MODELS.declaration(subject).Params
-    if key not in own.model_fields:
-        for prefix, model in (("data", DATASETS.declaration(dataset).Options), ("fit", FitOptions)):
-            if key in model.model_fields:
-                return f"{prefix}.{word.strip()}"
-    return word
-
-
-def combinations(over: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every combination of the values in ``KEY=V1,V2`` words, as ``--set`` words, the last key changing first.
-
-    Commas inside brackets, braces and double quotes belong to a value.
-
-    Raises:
-        BadSpec: for a word without a key or a value, and for a key given twice.
-    """
-    axes = []
-    for word in over:
-        key, _, values = word.partition("=")
-        listed = _split(values)
-        if not key or not all(listed):
-            raise BadSpec(f"--over {word} names no key with values", "--over fit.learning_rate=1e-3,3e-3")
-        axes.append([f"{key}={value}" for value in listed])
-    keys = [word.partition("=")[0] for word in over]
-    twice = [key for key in keys if keys.count(key) > 1]
-    if twice:
-        raise BadSpec(f"--over {twice[0]} is given twice", "put all its values into one")
-    return list(itertools.product(*axes))
-
-
-def _seeds(text: str) -> list[int]:
-    words = text.split(",")
-    if not all(word.strip().isdecimal() for word in words):
-        raise BadSpec(f"--seeds {text} is no list of whole numbers from 0 on", "--seeds 0,1,2")
-    return list(dict.fromkeys(int(word) for word in words))
-
-
-def _split(text: str) -> list[str]:
-    parts, depth, quoted = [""], 0, False
-    for character in re.sub(r"\s*,\s*", ",", text.strip()):
-        quoted ^= character == '"'
-        depth += 0 if quoted else (character in "[{") - (character in "]}")
-        if character == "," and depth == 0 and not quoted:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return parts

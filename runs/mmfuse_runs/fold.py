@@ -15,6 +15,7 @@ from typing import Any
 from mmfuse.architecture import Architecture
 from mmfuse.errors import MmfuseError, StoreError
 from mmfuse_runs.folder import RunFolder, trials_of
+from mmfuse_runs.measured import measured_alike
 from mmfuse_runs.records import DEFAULTS, SETTLED, architecture_label
 from mmfuse_runs.result import INDEXED
 from mmfuse_runs.states import LIVE, TERMINAL, State, observe
@@ -143,7 +144,8 @@ def _told(folder: RunFolder, fields: Fields) -> Fields:
         elif event.get("ev") == "note" and event.get("message") == "found":
             told |= _architecture(event["facts"]["architecture"])
     trained = [event["facts"]["score"] for event in events if event.get("message") == "best"]
-    done = [trial.score for trial in trials_of(events) if trial.status == "done" and trial.score is not None]
+    ended = (trial for trial in trials_of(events) if trial.status == "done" and trial.score is not None)
+    done = [trial.score for trial in measured_alike(ended)]
     # Once the architecture a search found is trained in full, its scores say more than those of short trials.
     scores = [score for score in trained or done if isinstance(score, float) and math.isfinite(score)]
     if scores and "metric" in told:

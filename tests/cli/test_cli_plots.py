@@ -121,6 +121,14 @@ def test_runs_of_one_name_are_told_apart_in_a_chart(mmfuse, make_run, store):
     assert sorted(names) == sorted(f"same {run_id.rpartition('-')[2]}" for run_id in ids)
 
 
+def test_runs_that_a_chart_cannot_show_are_told(mmfuse, two_runs, make_run):
+    make_run("finished", name="third")
+
+    result = mmfuse("runs", "compare", "first", "second", "third", "--plot", "val/accuracy")
+
+    assert "1 of 3 runs has no val/accuracy" in result.stderr
+
+
 def test_another_ending_is_refused_with_those_there_are(mmfuse, two_runs, tmp_path):
     result = mmfuse("runs", "show", "first", "--save", str(tmp_path / "curves.bmp"))
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmfuse.errors import BadSpec
-from mmfuse_cli.sweep import combinations
+from mmfuse_runs.sweeping import combinations
 
 
 def specs_of(result):

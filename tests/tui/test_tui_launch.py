@@ -14,6 +14,7 @@ from mmfuse.registry import MODELS, SEARCHES
 from mmfuse.spec import resolve_search, resolve_train
 from mmfuse_runs.specs import command_of
 from mmfuse_runs.store import RunStore
+from mmfuse_tui.control import StoreControl
 from mmfuse_tui.launch_form import MORE, NONE, Form, fitting_datasets, form_of
 from mmfuse_tui.launch_screen import LaunchScreen
 from mmfuse_tui.mark_table import MarkTable
@@ -52,6 +53,45 @@ def test_a_dataset_may_be_typed_and_a_mistake_names_the_nearest():
         form.with_value("dataset", "avmnis").spec(None)
     assert "avmnist" in caught.value.hint
     assert form.with_value("dataset", "avmnis").fields()
+
+
+def test_several_seeds_and_values_make_a_sweep_that_the_command_line_spells_alike(tmp_path):
+    form = Form("train", "m2_mixer", "avmnist", NONE, test="no").with_value("seed", "0, 1")
+    form = form.with_value("over", "learning_rate=1e-3,3e-3 weight_decay=0,0.1").with_value("fit.epochs", "3")
+
+    found = form.specs(None)
+
+    assert len(found) == 8 and form.is_sweep
+    assert [(spec.seed, spec.fit.learning_rate, spec.fit.weight_decay) for _, spec in found[:3]] == [
+        (0, 1e-3, 0.0),
+        (1, 1e-3, 0.0),
+        (0, 1e-3, 0.1),
+    ]
+    assert all(spec.fit.epochs == 3 and not spec.test for _, spec in found)
+    assert form.command(None) == (
+        "mmfuse sweep m2_mixer --dataset avmnist --over learning_rate=1e-3,3e-3 --over weight_decay=0,0.1"
+        " --seeds 0,1 --set fit.epochs=3 --no-test"
+    )
+    with pytest.raises(BadSpec, match="no key with values"):
+        form.with_value("over", "weight_decay").specs(None)
+
+
+def test_a_sweep_is_queued_under_one_tag(tmp_path, monkeypatch):
+    asked = []
+
+    def begin(store, spec, **how):
+        asked.append((spec.seed, how["name"], tuple(how["tags"])))
+        return f"run {len(asked)}"
+
+    monkeypatch.setattr("mmfuse_runs.begin.begin", begin)
+
+    started = StoreControl(tmp_path).start(
+        Form("train", "m2_mixer", seed="0,1,2", preset=NONE, name="try", tags="paper")
+    )
+
+    assert started == "run 1" and [(seed, name) for seed, name, _ in asked] == [(0, "try"), (1, "try"), (2, "try")]
+    [(sweep, tag)] = {tags for _, _, tags in asked}
+    assert sweep.startswith("sweep-") and tag == "paper"
 
 
 def test_choices_are_those_of_the_registries_and_option_models():

@@ -286,7 +286,8 @@ async def test_every_size_in_a_row_keeps_the_run_and_the_focus(home, furnished, 
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
-def test_ctrl_z_gives_the_terminal_back_and_fg_the_dashboard(home, furnished, terminal):
+def test_ctrl_z_gives_the_terminal_back_and_fg_the_dashboard(home, terminal):
+    home.add("finished", name="nothing-changes-here", score=0.5)
     shell = terminal(["bash", "--norc", "--noprofile", "-i"], ESCDELAY="20", PS1="ready$ ")
     shell.wait_for("$")
     shell.press(f"{sys.executable} -m mmfuse_tui {home.path}", "Enter")
@@ -294,9 +295,27 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_the_dashboard(home, furnished, te
 
     shell.press("C-z")
     shell.wait_until(lambda text: "Stopped" in text and "newest first" not in text, "the shell")
+    time.sleep(1.2)  # longer than ages stay as they are: what is drawn below is drawn for fg
     shell.press("fg", "Enter")
-    shell.wait_for("newest first")
+    shell.wait_until(
+        lambda text: all(
+            words in text for words in ("mmfuse", "✓ 1 finished", "nothing-changes", "newest first", "q Quit")
+        ),
+        "all of the screen",
+    )
     shell.resize(100, 30)
     shell.wait_until(lambda text: len(text.splitlines()) == 30 and "q Quit" in text.splitlines()[-1], "the new size")
     shell.press("q")
     shell.wait_until(lambda text: text.rstrip().endswith("ready$"), "the shell again")
+
+
+async def test_coming_back_from_the_shell_asks_for_the_whole_screen(home, dashboard, settle, monkeypatch):
+    home.add("finished", score=0.5)
+    app = dashboard()
+
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot, lambda: app.feed.store.loaded)
+        asked = []
+        monkeypatch.setattr(app, "refresh", lambda **how: asked.append(how))
+        app.app_resume_signal.publish(app)
+        await settle(pilot, lambda: {"layout": True} in asked)

@@ -146,6 +146,8 @@ class Dashboard(App[None]):
         for problem in self._key_map.problems:
             self.notify(problem, title=key_file().name, severity="warning", timeout=PROBLEM_SECONDS, markup=False)
         self.feed.start()
+        # The terminal is blank when fg comes back, and what has not changed would not be drawn again.
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         self.theme_changed_signal.subscribe(self, lambda theme: self._remember_soon(self._memory))
         if self.is_web:
             self.set_interval(SERVER_SECONDS, partial(self._leave_without, os.getppid()))

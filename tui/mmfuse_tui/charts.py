@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mmfuse.report import TrialRecord
+from mmfuse_runs.measured import measured_alike
 from mmfuse_tui.curves import ChartData, Curve, group_names, make_curve
 
 if TYPE_CHECKING:
@@ -70,15 +71,14 @@ def _measured(table: MetricsTable, name: str, trial: int | None) -> Curve:
 
 
 def score_chart(trials: Sequence[TrialRecord], *, metric: str, maximize: bool) -> ChartData:
-    """A search's course: every trial's score, and the best so far; a failed trial is marked as no number.
-
-    A pruned trial's score is that of a shorter training, and no best.
-    """
+    """A search's course: all scores, and the best so far of those measured alike; a failed trial is no number."""
     ended = [trial for trial in trials if trial.status not in ("running", "skipped")]
     numbers = [float(trial.number) for trial in ended]
     scores = [float("nan") if trial.score is None else trial.score for trial in ended]
-    whole = [float("nan") if trial.status == "pruned" else score for trial, score in zip(ended, scores, strict=True)]
-    steps, best = staircase(numbers, whole, maximize=maximize)
+    alike = [trial for trial in measured_alike(ended) if trial.score is not None]
+    steps, best = staircase(
+        [float(trial.number) for trial in alike], [trial.score or 0.0 for trial in alike], maximize=maximize
+    )
     curves = (make_curve("trial", numbers, scores, scattered=True), make_curve("best", steps, best))
     return ChartData(f"{metric or 'score'} by trial", curves, "trial", maximize, (len(trials), len(ended)))
 

@@ -11,6 +11,7 @@ from typing import Any
 from rich.cells import cell_len
 
 from mmfuse_runs.comparison import SeedGroup, differing, flattened, is_number, pareto_front, ranked, seed_groups
+from mmfuse_runs.measured import measured_alike
 from mmfuse_runs.records import RunRecord
 from mmfuse_tui import wording
 from mmfuse_tui.board import Block
@@ -204,8 +205,9 @@ def cost_of(compared: ComparedRun, cost: str) -> float | None:
 def _best_by_trial(runs: Sequence[ComparedRun]) -> ChartData:
     curves = []
     for compared in runs:
-        scores = [float("nan") if trial.score is None else trial.score for trial in compared.run.trials]
-        steps, best = staircase([float(nth) for nth in range(len(scores))], scores, maximize=compared.record.maximize)
+        alike = [trial for trial in measured_alike(compared.run.trials) if trial.score is not None]
+        numbers, scores = [float(trial.number) for trial in alike], [trial.score or 0.0 for trial in alike]
+        steps, best = staircase(numbers, scores, maximize=compared.record.maximize)
         curves.append(make_curve("", steps, best))
     return ChartData("best score by trial", tuple(curves), "trial", None, tuple(curve.points for curve in curves))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,8 +40,8 @@ class Control(Protocol):
     def spec(self, run_id: str) -> Spec:
         """What the run was asked to do."""
 
-    def resolve(self, form: Form) -> Spec:
-        """What the form asks for."""
+    def command(self, form: Form) -> str:
+        """The command line that does what the form asks for."""
 
     def start(self, form: Form) -> str:
         """Start a run of what the form asks for; its id."""
@@ -130,17 +131,17 @@ class StoreControl:
         with self._store(f"run {run_id} cannot be read") as store:
             return spec_from_json(store.folder(run_id).spec())
 
-    def resolve(self, form: Form) -> Spec:
-        """What the form asks for.
+    def command(self, form: Form) -> str:
+        """The command line that does what the form asks for.
 
         Raises:
             BadSpec, UnknownName: every mistake at once.
         """
         with self._store("the form cannot be checked") as store:
-            return form.spec(store)
+            return form.command(store)
 
     def start(self, form: Form) -> str:
-        """Start a run in the background, as the command line does; its id.
+        """Start a run in the background, as the command line does; its id, or that of a sweep's first.
 
         Raises:
             BadSpec, UnknownName: the form asks for something impossible.
@@ -150,7 +151,13 @@ class StoreControl:
 
         with self._store("the run could not be started") as store:
             tags = form.tags.split()
-            return begin(store, form.spec(store), device=form.device, name=form.name, tags=tags, by="tui")
+            if form.is_sweep:
+                tags.insert(0, f"sweep-{secrets.token_hex(2)}")
+            started = [
+                begin(store, spec, device=form.device, name=f"{form.name} {own}".strip(), tags=tags, by="tui")
+                for own, spec in form.specs(store)
+            ]
+            return started[0]
 
     @contextmanager
     def _store(self, failure: str) -> Iterator[RunStore]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,8 @@ from mmfuse.registry import DATASETS, MODELS, SEARCHES, Registry
 from mmfuse.spec import EvalSpec, ExtractSpec, FitOptions, SearchSpec, resolve_search, resolve_train
 from mmfuse_runs.begin import usual_preset
 from mmfuse_runs.declared import DeclaredOption, declared_options, options_model
-from mmfuse_runs.specs import Spec, preset_and_settings
+from mmfuse_runs.specs import Spec, command_of, preset_and_settings
+from mmfuse_runs.sweeping import combinations, seeds_of, with_prefix
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 Kind = Literal["search", "train", "eval"]
 KINDS: tuple[Kind, ...] = ("search", "train", "eval")
 USUAL, NONE = "(usual)", "(none)"
+OVER = "over"
+"""Name of the field that makes a sweep."""
 MORE = "more settings"
 """Name of the field that takes any KEY=VALUE, for options of options that have no field of their own."""
 
@@ -59,6 +63,7 @@ class Form:
     test: str = "yes"
     split: str = "test"
     more: str = ""
+    over: str = ""
     source: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -83,7 +88,7 @@ class Form:
         if name == "dataset":
             kept = {key: text for key, text in self.settings.items() if not key.startswith("data.")}
             return replace(self, dataset=value, settings=kept)
-        own = {"preset", "seed", "device", "name", "tags", "full", "test", "split", "source"}
+        own = {"preset", "seed", "device", "name", "tags", "full", "test", "split", "source", "over"}
         if name in own or name == MORE:
             return replace(self, **{"more" if name == MORE else name: value})  # type: ignore[arg-type]
         if value == self._default(name):
@@ -144,6 +149,52 @@ class Form:
             source=self.source,
         )
 
+    @property
+    def is_sweep(self) -> bool:
+        """Whether more than one run is asked for."""
+        return self.kind != "eval" and bool(self.over.strip() or "," in self.seed)
+
+    def specs(self, store: RunStore) -> list[tuple[str, Spec]]:
+        """What would be started: of a sweep every run, with the settings that are its own.
+
+        Raises:
+            BadSpec, UnknownName: as `spec`, of the first run that has a mistake.
+        """
+        if not self.is_sweep:
+            return [("", self.spec(store))]
+        if self.kind == "search" and self.full != "yes":
+            raise BadSpec("a sweep of searches trains what each of them finds", "full: yes")
+        axes = [with_prefix(word, self.subject, self.dataset, search=self.kind == "search") for word in self._axes()]
+        found = []
+        for chosen, seed in itertools.product(combinations(axes), seeds_of(self.seed)):
+            more = " ".join([self.more, shlex.join(chosen)]).strip()
+            found.append((" ".join(chosen), replace(self, over="", seed=str(seed), more=more).spec(store)))
+        return found
+
+    def command(self, store: RunStore) -> str:
+        """The command line that starts the same.
+
+        Raises:
+            BadSpec, UnknownName: as `specs`.
+        """
+        found = self.specs(store)
+        if not self.is_sweep:
+            return command_of(found[0][1])
+        words = ["mmfuse", "sweep", self.subject, *(["--search"] if self.kind == "search" else [])]
+        words += ["--dataset", self.dataset]
+        preset = self.chosen_preset()
+        words += ["--preset", preset] if preset else []
+        words += [word for axis in self._axes() for word in ("--over", axis)]
+        words += ["--seeds", self.seed.replace(" ", "")]
+        words += [word for setting in self.assignments() for word in ("--set", setting)]
+        return shlex.join([*words, *(["--no-test"] if self.test != "yes" else [])])
+
+    def _axes(self) -> list[str]:
+        try:
+            return shlex.split(self.over)
+        except ValueError as error:
+            raise BadSpec(f"{OVER}: {error}", "write KEY=V1,V2, quoted where there are blanks") from error
+
     def _seed(self) -> int:
         try:
             return int(self.seed)
@@ -163,7 +214,9 @@ class Form:
         yield self._dataset_field()
         told = f"A named set of options; the usual one here is {self.chosen_preset() or 'none'}."
         yield Field("preset", self.preset, "", told, presets)
-        yield Field("seed", self.seed, "int", "Root of all random numbers of the run.")
+        yield Field("seed", self.seed, "int", "Root of all random numbers of the run; of several, 0,1,2, a run each.")
+        meaning = "A sweep: settings and the values they go through, a run for every combination."
+        yield Field(OVER, self.over, "KEY=V1,V2 …", meaning)
         yield Field("device", self.device, "auto | cpu | cuda | cuda:N", "Where it computes.", ("auto", "cpu", "cuda"))
         yield Field("name", self.name, "text", "A name to find the run by.")
         yield Field("tags", self.tags, "words", "Tags, separated by blanks.")

@@ -181,12 +181,9 @@ class LaunchScreen(Screen[str | None]):
 
     def _check(self, form: Form) -> None:
         """Resolve the form as the command line would; runs in a thread."""
-        from mmfuse_runs.specs import command_of
-
         command, trouble = "", ""
         try:
-            spec = self._control.resolve(form)
-            command = command_of(spec)
+            command = self._control.command(form)
         except MmfuseError as error:
             trouble = f"{error.message}\n{error.hint}".strip()
         self.app.call_from_thread(self._checked, form, command, trouble)
@@ -195,8 +192,9 @@ class LaunchScreen(Screen[str | None]):
         if form is not self._form or not self.is_attached:
             return
         self._is_right = not trouble
+        what = "all runs of the sweep" if form.is_sweep else "it"
         key = key_in_words(self.app, LaunchScreen, "launch.start")
-        self._say(trouble or f"✓ ready: {key} starts it", bad=bool(trouble))
+        self._say(trouble or f"✓ ready: {key} starts {what}", bad=bool(trouble))
         self.query_one("#launch-command", Static).update(Text(f"$ {command}" if command else ""))
 
     def _start(self, form: Form) -> None:

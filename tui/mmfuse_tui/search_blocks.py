@@ -10,6 +10,7 @@ from rich.cells import cell_len
 
 from mmfuse.report import TrialRecord
 from mmfuse_runs.comparison import is_number
+from mmfuse_runs.measured import measured_alike
 from mmfuse_tui import wording
 from mmfuse_tui.charts import staircase
 from mmfuse_tui.clean import clean, fit, wrap
@@ -111,11 +112,16 @@ def _stairs(run: RunSnapshot) -> dict[str, tuple[list[float], list[float]]]:
     """Per arm, the best score so far over the trainings spent."""
     stairs = {}
     for name, trials in arms(run).items():
-        scores = [float("nan") if trial.score is None else trial.score for trial in trials if _ended(trial)]
+        alike = set(map(id, measured_alike(trials)))
+        scores = [_score_of(trial) if id(trial) in alike else math.nan for trial in trials if _ended(trial)]
         steps, best = staircase([float(nth + 1) for nth in range(len(scores))], scores, maximize=run.maximize)
         if steps:
             stairs[name] = (steps, best)
     return stairs
+
+
+def _score_of(trial: TrialRecord) -> float:
+    return math.nan if trial.score is None else trial.score
 
 
 def _worst_shown(finals: list[float], *, maximize: bool) -> float:

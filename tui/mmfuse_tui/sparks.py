@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmfuse.report import TrialRecord
+from mmfuse_runs.measured import measured_alike
 from mmfuse_runs.samples import metric_samples
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def spark(folder: RunFolder, run: RunRecord) -> tuple[float, ...]:
 
 
 def _best_so_far(trials: Sequence[TrialRecord], *, maximize: bool) -> list[float]:
-    scores = (trial.score for trial in trials if trial.status == "done" and trial.score is not None)
+    scores = (trial.score for trial in measured_alike(trials) if trial.score is not None)
     return list(accumulate(scores, max if maximize else min))
 
 
