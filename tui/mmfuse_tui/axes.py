@@ -37,11 +37,18 @@ def tick_labels(values: Iterable[float]) -> tuple[str, ...]:
     largest = max(abs(mark) for mark in marks)
     step = marks[1] - marks[0] if len(marks) > 1 else largest or 1.0
     if largest >= 10_000:
-        return tuple(wording.count(mark) if mark >= 0 else "-" + wording.count(-mark) for mark in marks)
+        short = tuple(wording.count(mark) if mark >= 0 else "-" + wording.count(-mark) for mark in marks)
+        if len(set(short)) == len(marks):
+            return short
     if largest and largest < 1e-3:
-        return tuple("0" if mark == 0 else f"{mark:.0e}".replace("e-0", "e-") for mark in marks)
+        spelled = (tuple(_power(mark, digits) for mark in marks) for digits in range(16))
+        return next((labels for labels in spelled if len(set(labels)) == len(marks)), tuple(map(str, marks)))
     decimals = next((n for n in range(12) if abs(step * 10**n - round(step * 10**n)) < 1e-6), 12)
     return tuple(f"{mark:.{decimals}f}" for mark in marks)
+
+
+def _power(mark: float, digits: int) -> str:
+    return "0" if mark == 0 else f"{mark:.{digits}e}".replace("e-0", "e-")
 
 
 def padded(low: float, high: float, *, share: float = 0.06) -> tuple[float, float]:
