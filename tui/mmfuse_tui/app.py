@@ -88,7 +88,6 @@ class Dashboard(App[None]):
             self.register_theme(theme)
         self._memory = self._saved = load_view(store.home)
         self._rings = self._memory.rings
-        self._key_map = load_key_map(key_file())
         self.theme = self._memory.theme if self._memory.theme in self.available_themes else DARK.name
 
     def get_default_screen(self) -> Screen[None]:
@@ -113,10 +112,8 @@ class Dashboard(App[None]):
             self.screen.go_to(run_id)
 
     def on_mount(self) -> None:
-        """Take the user's keys; start reading once there is something to draw on."""
-        self.set_keymap(self._key_map.keys)
-        for problem in self._key_map.problems:
-            self.notify(problem, title=key_file().name, severity="warning", timeout=PROBLEM_SECONDS, markup=False)
+        """Start reading once there is something to draw on."""
+        self.call_after_refresh(self._take_keys)
         self.feed.start()
         self.theme_changed_signal.subscribe(self, lambda theme: self._remember_soon(self._memory))
         if self.is_web:
@@ -183,6 +180,15 @@ class Dashboard(App[None]):
     def on_chart_grid_exported(self, event: ChartGrid.Exported) -> None:
         """Save the charts as CSV."""
         save(self, as_csv(event.charts), "csv", now=self._clock())
+
+    def _take_keys(self) -> None:
+        """Give actions the user's keys, once the first frame is drawn: whoever has none waits for nothing."""
+        path = key_file()
+        key_map = load_key_map(path)
+        if key_map.keys:
+            self.set_keymap(key_map.keys)
+        for problem in key_map.problems:
+            self.notify(problem, title=path.name, severity="warning", timeout=PROBLEM_SECONDS, markup=False)
 
     def _leave_without(self, server: int) -> None:
         """A page's dashboard whose server was killed has nobody to tell it to end."""
