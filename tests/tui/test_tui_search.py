@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ from mmfuse.architecture import Architecture
 from mmfuse.report import TrialRecord
 from mmfuse_runs.records import architecture_label
 from mmfuse_tui.board import Block, BoardView, in_columns
+from mmfuse_tui.curves import ChartData, make_curve
 from mmfuse_tui.deck import Deck
 from mmfuse_tui.families import FAMILIES, baseline_of, choices_of, draw_architecture
 from mmfuse_tui.importance import explained, importances, trial_tables
 from mmfuse_tui.parallel import parallel_lines
-from mmfuse_tui.search_blocks import incumbent_lines
+from mmfuse_tui.search_blocks import chart_lines, incumbent_lines
 from mmfuse_tui.search_story import arms, guesses, late_fusion_score, questions, spearman
 from mmfuse_tui.sketch import Sketch, plain, width_of
 from mmfuse_tui.snapshot import RunSnapshot
@@ -283,3 +285,20 @@ async def test_a_board_keeps_to_the_room_that_its_scroll_bar_leaves(home, dashbo
         for _ in range(5):
             await pilot.pause()
         assert app.focused._drawn_width == app.focused.scrollable_content_region.width
+
+
+async def test_the_last_label_of_an_axis_is_whole_beside_a_scrollbar(home, dashboard, settle, screen_text):
+    chart = ChartData("loss", (make_curve("val/loss", range(13), [1 / (step + 1) for step in range(13)]),))
+    run = add_search(home)
+    app = dashboard()
+
+    async with app.run_test(size=(81, 24)) as pilot:
+        await settle(pilot, lambda: app.screen.query_one(Deck).run_id == run.name)
+        await pilot.press("5", "z")
+        await settle(pilot, lambda: isinstance(app.focused, BoardView))
+        board = app.focused
+        for count in (1, 4):
+            board.set_blocks(tuple(Block(f"block {nth}", partial(chart_lines, chart)) for nth in range(count)))
+            await settle(pilot, lambda count=count: board.show_vertical_scrollbar is (count > 1))
+            axis = next(line for line in screen_text(app).splitlines() if " step 0 " in line)
+            assert "12" in axis.split()

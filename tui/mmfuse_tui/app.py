@@ -97,7 +97,6 @@ class Dashboard(App[None]):
             self.register_theme(theme)
         self._memory = self._saved = load_view(store.home)
         self._rings = self._memory.rings
-        self._key_map = load_key_map(key_file())
         self.theme = self._memory.theme if self._memory.theme in self.available_themes else DARK.name
 
     def get_driver_class(self) -> type[Driver]:
@@ -141,10 +140,8 @@ class Dashboard(App[None]):
             self.screen.go_to(run_id)
 
     def on_mount(self) -> None:
-        """Take the user's keys; start reading once there is something to draw on."""
-        self.set_keymap(self._key_map.keys)
-        for problem in self._key_map.problems:
-            self.notify(problem, title=key_file().name, severity="warning", timeout=PROBLEM_SECONDS, markup=False)
+        """Start reading once there is something to draw on."""
+        self.call_after_refresh(self._take_keys)
         self.feed.start()
         # The terminal is blank when fg comes back, and what has not changed would not be drawn again.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
@@ -213,6 +210,15 @@ class Dashboard(App[None]):
     def on_chart_grid_exported(self, event: ChartGrid.Exported) -> None:
         """Save the charts as CSV."""
         save(self, as_csv(event.charts), "csv", now=self._clock())
+
+    def _take_keys(self) -> None:
+        """Give actions the user's keys, once the first frame is drawn: whoever has none waits for nothing."""
+        path = key_file()
+        key_map = load_key_map(path)
+        if key_map.keys:
+            self.set_keymap(key_map.keys)
+        for problem in key_map.problems:
+            self.notify(problem, title=path.name, severity="warning", timeout=PROBLEM_SECONDS, markup=False)
 
     def _leave_without(self, server: int) -> None:
         """A page's dashboard whose server was killed has nobody to tell it to end."""

@@ -12,7 +12,6 @@ An entry that cannot be kept is left out with a sentence that says why; all othe
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -123,13 +122,19 @@ def _read(path: Path) -> Iterator[tuple[str, Any]]:
     """
     try:
         with path.open("rb") as file:
-            record = tomllib.loads(file.read(LARGEST).decode())
+            text = file.read(LARGEST)
     except FileNotFoundError:
         if os.environ.get(KEYS_VARIABLE):
             raise BadSpec(f"${KEYS_VARIABLE} names {path}, which is not there") from None
         return
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadSpec(f"{path} cannot be used: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise BadSpec(f"{path} cannot be used: {error.strerror}") from error
+    import tomllib  # here, because most people have no such file
+
+    try:
+        record = tomllib.loads(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise BadSpec(f"{path} cannot be used: {error}") from error
     yield from _flattened(record)
 
 

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 
 from mmfuse_runs.store import RunStore
 from mmfuse_tui.app import Dashboard
+from mmfuse_tui.runs_screen import RunsScreen
 
 PATIENCE_SECONDS = 10.0
 """How long the picture waits for the store to be read and the screen to come to rest."""
@@ -46,10 +47,19 @@ async def photograph(app: Dashboard, pilot: Pilot[object], *, keys: tuple[str, .
     await _rested(app, pilot)
     for key in keys:  # what a key opens may take the focus later, from what the next key has given it to
         await pilot.press(key)
+        await _in_step(app, pilot)
         await _rested(app, pilot)
     svg = app.export_screenshot(title="mmfuse")
     # Some viewers drop a blank at the beginning of a text unless the file says that blanks count.
     return svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
+
+
+async def _in_step(app: Dashboard, pilot: Pilot[object]) -> None:
+    """Wait until the panels have caught up with the cursor: the next key may be for a panel that only this run has."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while isinstance(app.screen, RunsScreen) and not app.screen.in_step and time.monotonic() < deadline:
+        await pilot.pause()
+        await asyncio.sleep(0.02)
 
 
 async def _rested(app: Dashboard, pilot: Pilot[object]) -> None:

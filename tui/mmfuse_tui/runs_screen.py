@@ -173,6 +173,11 @@ class RunsScreen(Screen[None]):
         return self._table.selected
 
     @property
+    def in_step(self) -> bool:
+        """Whether the panels show the run under the cursor; it is read once the cursor stands still."""
+        return self.selected is None or self._deck.run_id == self.selected.id
+
+    @property
     def targets(self) -> tuple[RunRecord, ...]:
         """The runs that a key acts on: the marked ones, else the one under the cursor."""
         marked = self._pane.marked

@@ -28,6 +28,10 @@ Layout = tuple[tuple[Column[Item], int], ...]
 """Columns with their widths, left to right."""
 
 
+Face = tuple[Piece, bool, tuple[Piece, ...]]
+"""A row as it is seen: its sign, whether the cursor is on it, and its cells."""
+
+
 class Table(ScrollView, Painted, Generic[Item], can_focus=True):
     """Rows under fixed headings with one cursor that stays on its row when rows come, go or change places."""
 
@@ -92,7 +96,7 @@ class Table(ScrollView, Painted, Generic[Item], can_focus=True):
         self._empty = empty
         self._rows: tuple[Item, ...] = ()
         self._cursor_key: str | None = None
-        self._drawn: list[tuple[tuple[str, str], ...]] = []
+        self._drawn: tuple[object, list[Face]] = (None, [])
         self._laid_out: tuple[object, Layout[Item]] = (None, ())
 
     @property
@@ -121,7 +125,7 @@ class Table(ScrollView, Painted, Generic[Item], can_focus=True):
         self.cursor = min(self.cursor, max(0, len(rows) - 1)) if place is None else place
         self._remember()
         self._keep_cursor_visible()
-        self.refresh()
+        self.redraw_if_stale()
         self.post_message(self.Scrolled(self))
 
     def select(self, key: str) -> bool:
@@ -132,12 +136,21 @@ class Table(ScrollView, Painted, Generic[Item], can_focus=True):
         return place is not None
 
     def redraw_if_stale(self) -> None:
-        """Repaint when the visible cells would read differently by now: ages, times left."""
-        layout = self._layout()
-        fresh = [self._pieces(item, layout) for item in self.on_screen]
-        if fresh != self._drawn:
-            self._drawn = fresh
+        """Repaint the rows that would look different by now: news of runs, ages, times left."""
+        frame = (self.size, self.scroll_offset.y, self._layout(), self._empty if not self._rows else "")
+        faces = [self._face(row) for row in range(self.scroll_offset.y, self.scroll_offset.y + len(self.on_screen))]
+        (drawn_frame, drawn), self._drawn = self._drawn, (frame, faces)
+        if frame != drawn_frame or len(faces) != len(drawn):
             self.refresh()
+            return
+        stale = [place for place, (face, before) in enumerate(zip(faces, drawn, strict=True)) if face != before]
+        if stale:
+            self.refresh(*(Region(0, place + 1, self.size.width, 1) for place in stale))
+
+    def _face(self, row: int) -> Face:
+        """All that a row's looks depend on."""
+        item, on_cursor = self._rows[row], row == self.cursor
+        return self._sign_of(item, on_cursor), on_cursor, self._pieces(item, self._layout())
 
     def action_move(self, by: int) -> None:
         """Move the cursor by rows."""
