@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, signal
 
 SIDE = 112
 WINDOW = 2 * (SIDE - 1)
@@ -25,6 +24,8 @@ def spectrogram(clips: NDArray[np.float64]) -> NDArray[np.uint8]:
     silence. A pixel is ``255 (1 + d / 60)`` clipped to 0..255 and rounded, where d is the power of the frame's
     Hann-windowed Fourier transform in dB below the clip's loudest value. Silence is 0 everywhere.
     """
+    from scipy import fft, signal  # half a second to import, which who only asks what lies on disk need not wait for
+
     clips = np.pad(clips, ((0, 0), (0, max(0, WINDOW - clips.shape[1]))))
     starts = np.rint(np.arange(SIDE) * (clips.shape[1] - WINDOW) / (SIDE - 1)).astype(np.int64)
     frames = clips[:, starts[:, None] + np.arange(WINDOW)] * signal.get_window("hann", WINDOW)
