@@ -17,6 +17,7 @@ from mmfuse_tui.deck import Deck
 from mmfuse_tui.dialogs import ConfirmScreen, HelpScreen
 from mmfuse_tui.log_view import LogView
 from mmfuse_tui.runs_screen import RunsScreen
+from mmfuse_tui.snapshot import RunSnapshot
 from mmfuse_tui.table import Table
 
 SIZES = [(80, 24), (120, 40), (200, 50), (250, 70), (40, 12)]
@@ -508,3 +509,15 @@ async def test_a_panel_asked_for_right_after_a_move_opens_once_the_run_is_read(
         await pilot.press("k", "5")
 
         await settle(pilot, lambda: "search" in deck.shown and deck.has_focus_within)
+
+
+async def test_a_panel_that_every_run_has_opens_before_the_run_is_read(home, dashboard, settle):
+    home.add("finished", name="a run", score=0.5)
+
+    async with dashboard().run_test(size=(80, 24)) as pilot:
+        screen = pilot.app.screen
+        await settle(pilot, lambda: screen.selected is not None)
+        screen.query_one(Deck)._run = RunSnapshot("")  # as long as nothing of the run was read
+        await pilot.press("1", "z")
+
+        assert screen.has_class("-zoom-panel")

@@ -77,11 +77,9 @@ class Deck(Container):
             self.bring(self._wish[1], of=run.id)
 
     def bring(self, number: int, *, of: str) -> None:
-        """Show the panel of that number in front and focus it; once run ``of`` is here, if another is shown still."""
-        self._wish = None if of == self._run.id else (of, number)
-        if self._wish is not None:
-            return
+        """Show the panel of that number in front and focus it; if run ``of`` has it and is not here yet, once it is."""
         panel = next((panel for panel in self.panels if panel.order == number), None)
+        self._wish = (of, number) if panel is None and of != self._run.id else None
         if panel is not None:
             self.focus_panel(panel.name)
 
