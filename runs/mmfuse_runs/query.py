@@ -71,10 +71,6 @@ class Query:
         """Whether it asks for what records do not hold."""
         return any(field.in_folder for field in self.fields)
 
-    def matches(self, run: RunRecord, *, now: float) -> bool:
-        """Whether the record alone says that the run is meant; it has no curves and no settings."""
-        return self.accepts(RunView(run, now=now))
-
     def chosen(self, records: Sequence[RunRecord], folders: Folders, *, now: float | None = None) -> list[RunRecord]:
         """The ``records`` that are meant, in their order; folders are opened only for what records do not hold.
 

@@ -239,6 +239,13 @@ def test_tab_offers_commands_runs_tags_and_conditions(complete, make_run):
     assert complete("mmfuse search mixmas --tag pa") == ["paper"]
 
 
+def test_tab_offers_only_runs_that_wait_where_runs_are_moved(complete, make_run):
+    make_run("finished", name="done")
+    waiting = make_run("queued", name="next")
+
+    assert set(complete("mmfuse runs move ")) == {waiting, "next"} == set(complete("mmfuse runs move next --before "))
+
+
 def test_tab_offers_what_the_library_has(complete):
     assert "avmnist" in complete("mmfuse search mixmas --dataset ")
     assert complete("mmfuse search mixm") == ["mixmas"]

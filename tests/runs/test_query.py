@@ -58,7 +58,7 @@ RUN = RunRecord(
     ],
 )
 def test_terms_are_joined_as_they_read(text: str, meant: bool) -> None:
-    assert parse_query(text).matches(RUN, now=NOW) is meant
+    assert parse_query(text).accepts(RunView(RUN, now=NOW)) is meant
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_too_many_parentheses_are_a_sentence_and_no_overflow() -> None:
     with pytest.raises(BadQuery, match="inside each other"):
         parse_query("(" * 5000 + "wide")
 
-    assert parse_query("(" * DEEPEST + "wide" + ")" * DEEPEST).matches(RUN, now=NOW)
+    assert parse_query("(" * DEEPEST + "wide" + ")" * DEEPEST).accepts(RunView(RUN, now=NOW))
 
 
 TERMS = st.sampled_from(["wide", "narrow", "kind:search", "tag:old", "score>0.5", "age<1h"])
@@ -117,14 +117,14 @@ def spelled(tree) -> str:
 
 def holds(tree) -> bool:
     if isinstance(tree, str):
-        return parse_query(tree).matches(RUN, now=NOW)
+        return parse_query(tree).accepts(RunView(RUN, now=NOW))
     parts = [holds(part) for part in tree[1:]]
     return not parts[0] if tree[0] == "not" else all(parts) if tree[0] == "and" else any(parts)
 
 
 @given(TREES)
 def test_joined_terms_obey_the_laws_of_logic(tree) -> None:
-    assert parse_query(spelled(tree)).matches(RUN, now=NOW) is holds(tree)
+    assert parse_query(spelled(tree)).accepts(RunView(RUN, now=NOW)) is holds(tree)
 
 
 class OneFolder(NamedTuple):

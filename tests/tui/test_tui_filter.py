@@ -156,3 +156,17 @@ async def test_the_filter_line_takes_settings_and_curves_and_says_what_is_wrong(
         await settle(pilot, lambda: "column " in screen_text(app))
         line.value = "kind:train (x"
         await settle(pilot, lambda: "column 12: this '(' is not closed" in screen_text(app))
+
+
+async def test_a_run_that_changes_is_asked_again(measured, dashboard, settle):
+    live = measured.add("running", name="worker", kind="train", age=5)
+    measured.metrics(live, [(1, {"val/accuracy": 0.9})])
+    app = dashboard()
+
+    async with app.run_test(size=(150, 40)) as pilot:
+        table = app.screen.query_one("#runs", Table)
+        await settle(pilot, lambda: len(table.rows) == 8)
+        await pilot.press("slash", *"worker is:live best(val/accuracy)>0.8")
+        await settle(pilot, lambda: [run.name for run in table.rows] == ["worker"])
+        measured.set_state(live, "finished")
+        await settle(pilot, lambda: table.rows == ())

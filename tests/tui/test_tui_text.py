@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from mmfuse.errors import BadSpec
+from mmfuse_runs.fields import RunView
 from mmfuse_runs.query import parse_query
 from mmfuse_runs.records import RunRecord
 from mmfuse_tui import wording
@@ -149,7 +150,7 @@ def test_a_sparkline_spans_from_lowest_to_highest_and_leaves_gaps():
     ],
 )
 def test_a_filter_finds_what_it_says(query, fits):
-    assert parse_query(query).matches(RUN, now=NOW) is fits
+    assert parse_query(query).accepts(RunView(RUN, now=NOW)) is fits
 
 
 @pytest.mark.parametrize("query", ["sate:x", "params>many", "foo>3", "age<soon"])
@@ -161,7 +162,7 @@ def test_a_filter_that_means_nothing_is_a_sentence(query):
 @given(st.text(max_size=40))
 def test_any_text_is_a_filter_or_a_sentence(text):
     try:
-        parse_query(text).matches(RUN, now=NOW)
+        parse_query(text).accepts(RunView(RUN, now=NOW))
     except BadSpec as error:
         assert error.message
 

@@ -40,6 +40,8 @@ run appears within it."""
 QUIET_SECONDS, LATEST_SECONDS = 0.06, 1.0
 """How long the cursor must have stood still before anything is read, unless the last look was so long ago: while a key
 is held down every frame would wait for a run that is passed over."""
+CALM_SECONDS = 0.3
+"""How long the cursor must have stood still before anything is read for the filter: longer than from key to key."""
 LIVE_SHARE, IDLE_SHARE = 0.05, 0.02
 """Largest share of a core that listing may take: with very many runs the pauses get longer."""
 RECHECK_SECONDS, RECHECK_SHARE = 10.0, 0.005
@@ -319,6 +321,9 @@ class Reader:
         return spark(folder, run)
 
     def _look_for_filter(self) -> None:
+        """Read for the filter unless the cursor moves: keys would wait for every journal that is parsed."""
+        if time.monotonic() < self._quiet_at + CALM_SECONDS:
+            return
         found = self._filter.look(self._snapshot)
         if found is not None:
             self._post(AnswersRead(found))

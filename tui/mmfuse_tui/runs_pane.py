@@ -18,7 +18,7 @@ from mmfuse_runs.query import Query, parse_query
 from mmfuse_runs.records import RunRecord
 from mmfuse_tui.clean import clean
 from mmfuse_tui.feed import Feed
-from mmfuse_tui.filter_reader import is_meant
+from mmfuse_tui.filter_reader import Answers, is_meant
 from mmfuse_tui.grouping import GROUPS, group_column, grouped, next_group
 from mmfuse_tui.mark_table import MarkTable
 from mmfuse_tui.run_columns import ORDERS, Order, chosen_columns, order_of, run_columns
@@ -26,6 +26,7 @@ from mmfuse_tui.table import Table
 from mmfuse_tui.view_memory import ViewMemory
 
 NO_RUNS = "no runs yet"
+NO_ANSWERS: Answers = {}
 EXAMPLES = "words  kind:search  tag:x  best(val/accuracy)>0.7  fit.epochs>5  age<2d"
 FRAME_LINES, LEAST_LINES = 4, 7
 """Lines of the table's frame beside its rows (border, headings, one blank), and the least it has."""
@@ -57,6 +58,8 @@ class RunsPane(Container):
         )
         self._heads: dict[str, str] = {}
         self._filter = Query()
+        self._verdicts: dict[str, tuple[RunRecord, Answers, bool]] = {}
+        self._tells_time = False
         self._listing = Listing()
 
     def compose(self) -> ComposeResult:
@@ -221,14 +224,21 @@ class RunsPane(Container):
         self._say("")
         if query.text != self._filter.text:
             self._filter = query
+            self._verdicts.clear()
+            self._tells_time = any(field.name == "age" for field in query.fields)
             self._feed.ask(query if query.opens_folders else None)
             self.post_message(self.ViewChanged())
         self.fill()
 
     def _is_meant(self, run: RunRecord, now: float) -> bool:
-        if self._filter.opens_folders:
-            return is_meant(self._filter, run, now=now, answers=self._feed.answers.get(run.id, {}))
-        return self._filter.matches(run, now=now)
+        """Asked once per run and its answers: few change from snapshot to snapshot. Only ages always do."""
+        answers = self._feed.answers.get(run.id, NO_ANSWERS)
+        known = self._verdicts.get(run.id)
+        if known is not None and known[0] is run and known[1] is answers and not self._tells_time:
+            return known[2]
+        verdict = is_meant(self._filter, run, now=now, answers=answers)
+        self._verdicts[run.id] = (run, answers, verdict)
+        return verdict
 
     @property
     def _unread(self) -> int:

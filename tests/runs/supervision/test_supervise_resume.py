@@ -69,10 +69,12 @@ def test_a_later_attempt_withdrawn_from_the_line_stays_resumable(house, monkeypa
     assert control.resume(house.store, run) == 3
 
 
-@pytest.mark.parametrize(("scenario", "sentence"), [("finish", "has finished"), ("train", "is running")])
-def test_a_run_that_finished_or_goes_on_cannot_be_resumed(house, scenario, sentence):
-    run = house.start(scenario)
-    house.wait(run, State.FINISHED, State.RUNNING)
+@pytest.mark.parametrize(
+    ("scenario", "until", "sentence"),
+    [("finish", State.FINISHED, "has finished"), ("train", State.RUNNING, "is running")],
+)
+def test_a_run_that_finished_or_goes_on_cannot_be_resumed(house, scenario, until, sentence):
+    run = house.start(scenario, until=until)
 
     with pytest.raises(RunBusy, match=sentence):
         control.resume(house.store, run)
