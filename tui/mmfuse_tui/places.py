@@ -20,6 +20,7 @@ from mmfuse_tui.dialogs import ConfirmScreen, HelpScreen
 from mmfuse_tui.edit_dialog import EditScreen
 from mmfuse_tui.key_map import FIXED
 from mmfuse_tui.launch_screen import LaunchScreen
+from mmfuse_tui.log_view import SearchLine
 from mmfuse_tui.machine_screen import MachineScreen
 from mmfuse_tui.mark_table import MarkTable
 from mmfuse_tui.panels import load_panels
@@ -55,6 +56,7 @@ def places() -> tuple[Place, ...]:
         _place("confirm", ConfirmScreen),
         _place("columns", ColumnsScreen, TABLE),
         _place("edit", EditScreen),
+        _place("search", SearchLine),
         _place("help", HelpScreen),
     )
 
