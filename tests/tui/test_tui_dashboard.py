@@ -337,7 +337,7 @@ async def test_help_lists_every_key_of_the_screen(home, trial, dashboard, settle
     fill(home, trial)
     app = dashboard()
 
-    async with app.run_test(size=(120, 150)) as pilot:
+    async with app.run_test(size=(120, 200)) as pilot:
         await settle(pilot, lambda: len(runs_of(app).rows) == 4)
         words = [binding.tooltip for binding in app.screen.BINDINGS if binding.tooltip]
         await pilot.press("question_mark")
