@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,19 +14,9 @@ from mmfuse.errors import BadSpec
 from mmfuse_cli import complete, render
 from mmfuse_cli.lazy import examples
 from mmfuse_cli.parameters import Home, Json
-from mmfuse_cli.table import Column, draw
 
 if TYPE_CHECKING:
     from mmfuse_tui.serve import Served
-
-
-KEY_COLUMNS = (
-    Column("id", "action"),
-    Column("keys", "keys"),
-    Column("yours", "", leaves=1, colours={"yours": "green"}),
-    Column("what", "does", leaves=2),
-    Column("where", "on", leaves=3),
-)
 
 
 @examples(
@@ -71,7 +60,9 @@ def tui(
     from mmfuse_runs.home import resolve_home
 
     if keys:
-        _list_keys(json=json)
+        from mmfuse_cli.dashboard_keys import list_keys
+
+        list_keys(json=json)
         return
     if json:
         raise BadSpec("--json is for --keys: a dashboard is no data", "mmfuse runs ls --json")
@@ -126,34 +117,6 @@ def _checked(replayed: str, pace: float, home: Path) -> Sequence[str]:
 
     recordings_of(replayed, home=home)
     return "--replay", replayed, "--speed", str(pace)
-
-
-def _list_keys(*, json: bool) -> None:
-    """Actions and keys are the answer; mistakes of the user's file are told beside it."""
-    from mmfuse_tui.key_map import key_file, listed, load_key_map
-    from mmfuse_tui.places import places
-
-    path = key_file()
-    key_map = load_key_map(path)
-    actions = listed(key_map, places())
-    if json:
-        own = [asdict(action) | {"yours": action.id in key_map.own} for action in actions]
-        render.out_json({"file": str(path), "problems": list(key_map.problems), "actions": own})
-        return
-    rows = [
-        {
-            "id": action.id,
-            "keys": " ".join(action.keys),
-            "what": action.what,
-            "where": ", ".join(action.screens),
-            "yours": "yours" if action.id in key_map.own else "",
-        }
-        for action in actions
-    ]
-    render.out_painted(draw(KEY_COLUMNS, rows, width=render.width()))
-    render.say(f'keys of your own go into {path}, such as: run.stop = "f8"')
-    for problem in key_map.problems:
-        render.warn(problem)
 
 
 def _announce(served: Served) -> None:

@@ -20,7 +20,8 @@ from mmfuse_tui.deck import Deck
 from mmfuse_tui.families import FAMILIES, baseline_of, choices_of, draw_architecture
 from mmfuse_tui.importance import explained, importances, trial_tables
 from mmfuse_tui.parallel import parallel_lines
-from mmfuse_tui.search_blocks import chart_lines, incumbent_lines
+from mmfuse_tui.plot import chart_lines
+from mmfuse_tui.search_blocks import incumbent_lines
 from mmfuse_tui.search_story import arms, guesses, late_fusion_score, questions, spearman
 from mmfuse_tui.sketch import Sketch, plain, width_of
 from mmfuse_tui.snapshot import RunSnapshot
@@ -298,7 +299,7 @@ async def test_the_last_label_of_an_axis_is_whole_beside_a_scrollbar(home, dashb
         await settle(pilot, lambda: isinstance(app.focused, BoardView))
         board = app.focused
         for count in (1, 4):
-            board.set_blocks(tuple(Block(f"block {nth}", partial(chart_lines, chart)) for nth in range(count)))
+            board.set_blocks(tuple(Block(f"block {nth}", partial(chart_lines, chart, rows=11)) for nth in range(count)))
             await settle(pilot, lambda count=count: board.show_vertical_scrollbar is (count > 1))
             axis = next(line for line in screen_text(app).splitlines() if " step 0 " in line)
             assert "12" in axis.split()

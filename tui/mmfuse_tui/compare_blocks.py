@@ -19,8 +19,7 @@ from mmfuse_tui.charts import staircase
 from mmfuse_tui.clean import clean, fit
 from mmfuse_tui.curves import ChartData, Curve, group_names, make_curve
 from mmfuse_tui.families import draw_architecture
-from mmfuse_tui.plot import mark_of, style_of
-from mmfuse_tui.search_blocks import chart_lines
+from mmfuse_tui.plot import chart_lines, mark_of, style_of
 from mmfuse_tui.sketch import Line, Piece
 from mmfuse_tui.snapshot import ComparedRun
 

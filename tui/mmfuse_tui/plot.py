@@ -16,6 +16,7 @@ from mmfuse_tui.braille import EMPTY, Canvas, Window, draw, shade
 from mmfuse_tui.chart_view import PLAIN, ChartView, arranged, logarithmic
 from mmfuse_tui.clean import clean, fit
 from mmfuse_tui.curves import between
+from mmfuse_tui.sketch import Line
 
 if TYPE_CHECKING:
     from mmfuse_tui.curves import ChartData, Curve
@@ -72,6 +73,11 @@ def make_plot(chart: ChartData, width: int, height: int, view: ChartView = PLAIN
     body = tuple(_body_row(labels[row], cells[row]) for row in range(rows))
     rows_drawn = (_legend(seen, width, view.words(), at), *body, *_x_axis(window, drawn, axis_rows))
     return Plot(chart, rows_drawn, canvas, window)
+
+
+def chart_lines(chart: ChartData, width: int, rows: int) -> list[Line]:
+    """A chart as lines of a drawing."""
+    return [tuple(row) for row in make_plot(chart, width, rows).rows]
 
 
 def _why_blank(view: ChartView) -> str:

@@ -20,7 +20,6 @@ from mmfuse.errors import MmfuseError
 from mmfuse_runs.records import RunRecord
 from mmfuse_tui.chart_grid import ChartGrid
 from mmfuse_tui.clean import clean
-from mmfuse_tui.column_dialog import ColumnsScreen
 from mmfuse_tui.control import Control
 from mmfuse_tui.deck import Deck
 from mmfuse_tui.deeds import Deeds
@@ -267,6 +266,8 @@ class RunsScreen(Screen[None]):
     @work
     async def action_columns(self) -> None:
         """Choose columns."""
+        from mmfuse_tui.column_dialog import ColumnsScreen
+
         chosen = await self.app.push_screen_wait(ColumnsScreen(self._pane.column_names, self._pane.shown_columns))
         if chosen is not None:
             self._pane.show_columns(chosen)

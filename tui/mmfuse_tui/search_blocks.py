@@ -16,7 +16,7 @@ from mmfuse_tui.charts import staircase
 from mmfuse_tui.clean import clean, fit, wrap
 from mmfuse_tui.curves import ChartData, make_curve
 from mmfuse_tui.importance import FORMULA, Importance, Table, importances, trial_tables
-from mmfuse_tui.plot import make_plot
+from mmfuse_tui.plot import chart_lines
 from mmfuse_tui.search_story import Question, arms, late_fusion_score, questions, searched, standings
 from mmfuse_tui.sketch import Line, Piece
 from mmfuse_tui.snapshot import RunSnapshot
@@ -26,11 +26,6 @@ CHART_ROWS = 11
 """Height of a chart among other drawings."""
 SHOWN_CHOICES = 12
 """Choices listed by importance: beyond these, shares are close to nothing."""
-
-
-def chart_lines(chart: ChartData, width: int, rows: int = CHART_ROWS) -> list[Line]:
-    """A chart as lines of a drawing."""
-    return [tuple(row) for row in make_plot(chart, width, rows).rows]
 
 
 def incumbent_lines(run: RunSnapshot, width: int) -> list[Line]:
@@ -48,7 +43,7 @@ def incumbent_lines(run: RunSnapshot, width: int) -> list[Line]:
         kept = [nth for nth, value in enumerate(best) if (value >= worst if run.maximize else value <= worst)]
         curves.append(make_curve(name, [steps[nth] for nth in kept], [best[nth] for nth in kept]))
     title = f"best {run.metric.partition('/')[2] or 'score'}"
-    return chart_lines(ChartData(title, tuple(curves), "trained"), width)
+    return chart_lines(ChartData(title, tuple(curves), "trained"), width, CHART_ROWS)
 
 
 def question_lines(run: RunSnapshot, width: int) -> list[Line]:

@@ -14,7 +14,7 @@ from mmfuse_tui.board import Block, BoardView
 from mmfuse_tui.clean import clean, fit, wrap
 from mmfuse_tui.curves import ChartData, Curve, make_curve
 from mmfuse_tui.panels import Place
-from mmfuse_tui.search_blocks import chart_lines
+from mmfuse_tui.plot import chart_lines
 from mmfuse_tui.sketch import Line
 from mmfuse_tui.snapshot import RunSnapshot
 

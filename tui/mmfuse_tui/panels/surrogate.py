@@ -7,7 +7,7 @@ from functools import partial
 from mmfuse_tui.board import Block, BoardView
 from mmfuse_tui.curves import ChartData, make_curve
 from mmfuse_tui.panels import Place
-from mmfuse_tui.search_blocks import chart_lines
+from mmfuse_tui.plot import chart_lines
 from mmfuse_tui.search_story import guesses, notes_called, questions, spearman
 from mmfuse_tui.sketch import Line
 from mmfuse_tui.snapshot import RunSnapshot
