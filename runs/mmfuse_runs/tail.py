@@ -31,12 +31,12 @@ class Block:
         self.times = array("d")
         self.values = {name: array("d") for name in names}
 
-    def append(self, step: int, time: float, numbers: Mapping[str, float]) -> None:
-        """Add one row; ``numbers`` holds exactly the block's names."""
+    def append(self, step: int, time: float, numbers: Iterable[float]) -> None:
+        """Add one row: a number for each of the block's names, in their order."""
         self.steps.append(step)
         self.times.append(time)
-        for name, column in self.values.items():
-            column.append(numbers[name])
+        for column, number in zip(self.values.values(), numbers, strict=True):
+            column.append(number)
 
     def keep(self, wanted: Callable[[int], bool]) -> None:
         """Drop the rows whose step is not wanted."""
@@ -139,6 +139,7 @@ class MetricsTable:
     def _clear(self) -> None:
         self._blocks: dict[int | None, dict[tuple[int, Names], Block]] = {}
         self._latest: dict[int | None, int] = {}
+        self._growing: dict[tuple[int | None, Names], Block] = {}
         self._attempt = 0
         self._bad_rows = 0
 
@@ -156,21 +157,26 @@ class MetricsTable:
 
     def _begin(self, attempt: int, resume_step: int | None) -> None:
         self._attempt = attempt
+        self._growing.clear()
         if resume_step is not None:
             self._hide(None, lambda step: step <= resume_step)
             self._latest[None] = attempt
 
     def _add(self, trial: int | None, step: int, time: float, metrics: Mapping[str, Any]) -> None:
-        numbers = {name: float(value) for name, value in metrics.items() if value is not None}
+        if None in metrics.values():
+            metrics = {name: value for name, value in metrics.items() if value is not None}
+        names, numbers = tuple(metrics), tuple(map(float, metrics.values()))
+        block = self._growing.get((trial, names))
+        if block is None:
+            block = self._growing[trial, names] = self._grow(trial, step, names)
+        block.append(step, time, numbers)
+
+    def _grow(self, trial: int | None, step: int, names: Names) -> Block:
+        """The block of this attempt for such rows; its first row hides what earlier attempts wrote from there on."""
         if self._latest.setdefault(trial, self._attempt) < self._attempt:
             self._hide(trial, lambda before: trial is None and before < step)
             self._latest[trial] = self._attempt
-        names = tuple(numbers)
-        blocks = self._blocks.setdefault(trial, {})
-        block = blocks.get((self._attempt, names))
-        if block is None:
-            block = blocks[self._attempt, names] = Block(names)
-        block.append(step, time, numbers)
+        return self._blocks.setdefault(trial, {}).setdefault((self._attempt, names), Block(names))
 
     def _hide(self, trial: int | None, wanted: Callable[[int], bool]) -> None:
         for (attempt, _), block in self._blocks.get(trial, {}).items():
