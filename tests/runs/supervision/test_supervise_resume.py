@@ -179,6 +179,7 @@ def test_an_orphan_can_be_paused_and_a_paused_orphan_stays_paused(house):
 def test_a_paused_run_survives_its_supervisor_and_stays_paused(house):
     run = house.start("train", until=State.RUNNING)
     control.pause(house.store, run)
+    house.eventually(lambda: _is_stopped(house.worker(run).pid))  # the state is written down before the signal is sent
 
     house.kill_supervisor(run)
 
