@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmfuse_runs.tail import MetricsTable
@@ -39,6 +39,7 @@ def lit(plot) -> dict[int, list[int]]:
     return found
 
 
+@example(low=225179981369.40625, length=6.103515625e-05, at_most=3, width=7)  # where floats are as far apart as ticks
 @given(st.floats(-1e12, 1e12), st.floats(1e-6, 1e12), st.integers(1, 8), st.integers(7, 12))
 def test_labels_read_back_as_their_ticks(low, length, at_most, width):
     marks = ticks(low, low + length, at_most=at_most)
@@ -46,7 +47,8 @@ def test_labels_read_back_as_their_ticks(low, length, at_most, width):
     labels = tick_labels(marks, width=width)
 
     assert all(len(label) <= width for label in labels)
-    if len(marks) > 1 and not any(label.startswith("+") for label in labels):
+    # Where the others are told by what is added, or not at all, the first is as close as so few cells allow.
+    if sum(map(bool, labels)) > 1 and not any(label.startswith("+") for label in labels):
         step = marks[1] - marks[0]
         assert all(abs(read(label) - mark) <= 0.06 * step for label, mark in zip(labels, marks, strict=True) if label)
     assert len(set(filter(None, labels))) == len(list(filter(None, labels)))

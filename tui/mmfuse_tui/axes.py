@@ -24,13 +24,16 @@ def nice_step(length: float, *, at_most: int) -> float:
 
 
 def ticks(low: float, high: float, *, at_most: int) -> tuple[float, ...]:
-    """Round values within [low, high], evenly spaced, ``at_most`` + 1 or fewer."""
+    """Round values within [low, high], evenly spaced, ``at_most`` + 1 or fewer.
+
+    No value comes twice, however little floating-point numbers leave between ``low`` and ``high``.
+    """
     if not high > low or at_most < 1:
         return ()
     step = nice_step(high - low, at_most=at_most)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
-    return tuple(index * step for index in range(first, last + 1))
+    return tuple(dict.fromkeys(index * step for index in range(first, last + 1)))
 
 
 def tick_labels(values: Iterable[float], *, width: int = WIDEST) -> tuple[str, ...]:
