@@ -13,5 +13,11 @@ signal.signal(signal.SIGUSR1, lambda number, frame: None)
 os.environ["MMFUSE_KEYS"] = os.devnull
 
 # Laws are laws on a busy machine too: no example fails for being slow, the first of which may import a library.
-settings.register_profile("mmfuse", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Examples are the same each time, so that a change is judged by what it changed; MMFUSE_EXPLORE=1 looks for others.
+settings.register_profile(
+    "mmfuse",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="MMFUSE_EXPLORE" not in os.environ,
+)
 settings.load_profile("mmfuse")
